@@ -1,0 +1,1 @@
+"""The library that Springtide's processes share; it starts no process."""

@@ -1,0 +1,1 @@
+"""What crosses a process boundary: messages, names, errors. Imports msgspec and the standard library alone."""

@@ -1,0 +1,46 @@
+"""Feature names, one place for the stream job, Feast, serving and the trainer.
+
+Raw values only: logs, rates and crosses are made at the model's input (springtide/model/inputs.py), so that
+one code makes them everywhere.
+
+Topic `features`: the newest rolling features of one user or one item, keyed `user:ID` or `item:ID`.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+FEATURE_SET_VERSION: Final = 1
+
+BEHAVIOURS: Final = ("impressions", "clicks", "carts", "purchases")
+WINDOWS_MS: Final[dict[str, int]] = {"1h": 3_600_000, "1d": 86_400_000, "7d": 604_800_000}
+"""Rolling windows in event time, by their name in a feature's name."""
+
+COUNTS: Final = tuple(f"{behaviour}_{window}" for behaviour in BEHAVIOURS for window in WINDOWS_MS)
+"""Counts of behaviours in the window that ends at the row's event time."""
+
+USER_FEATURES: Final = (*COUNTS, "last_click_ms", "mean_clicked_price_7d")
+"""`last_click_ms` is an event time (0: never); `mean_clicked_price_7d` is in the shop's currency (0: none)."""
+
+ITEM_FEATURES: Final = (*COUNTS, "price", "born_ms")
+"""`price` and `born_ms` come from the catalogue, the counts from the stream."""
+
+MAX_RECENT_ITEMS: Final = 20
+MAX_TOP_CATEGORIES: Final = 8
+
+Entity = Literal["user", "item"]
+
+
+class FeatureRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The rolling features of one entity, true at `event_time_ms` and after, until the next row."""
+
+    entity: Entity
+    entity_id: str
+    event_time_ms: int
+    """Watermark at which the row was made; every event counted is strictly older."""
+    values: dict[str, float]
+    """The counts; for a user also the other USER_FEATURES."""
+    top_categories: list[str] = []
+    top_category_shares: list[float] = []
+    recent_items: list[str] = []
+    schema_version: int = 1

@@ -1,0 +1,64 @@
+"""The two sections that every process reads: `process` and `kafka`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProcessConfig:
+    """Where a process keeps state and how it is watched."""
+
+    state_folder: Path = Path(".springtide")
+    """Folder of all local state; each process makes its own folder beneath it."""
+    host: str = "127.0.0.1"
+    """Address that health, metrics, gateway and page bind to."""
+    health_port: int = 0
+    """TCP port of /health and /metrics; 0 takes any free one."""
+    instance: str = ""
+    """Tells several processes of one kind apart; empty: the process name and `-0`."""
+    report_every: timedelta = timedelta(seconds=1)
+    """Wall time between two reports to topic `metrics`."""
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+
+    def problems(self) -> Iterator[str]:
+        """Yield one sentence per broken rule."""
+        if not 0 <= self.health_port <= 65535:
+            yield f"process.health_port: expected 0 to 65535, got {self.health_port}; choose a free port"
+        if self.report_every.total_seconds() <= 0:
+            yield f"process.report_every: expected more than 0, got {self.report_every}; raise it"
+        if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            yield f"process.log_level: expected DEBUG, INFO, WARNING or ERROR, got {self.log_level!r}; choose one"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KafkaConfig:
+    """How to reach the broker and how topics are laid out."""
+
+    bootstrap: str = "127.0.0.1:19092"
+    """Host:port of one or more brokers, comma-separated."""
+    topic_prefix: str = ""
+    """Put before every topic's name; tests use it to be alone."""
+    partitions: int = 2
+    """Partitions of each partitioned topic; fixed for the life of the topics."""
+    replication: int = 1
+    """Replicas of each topic."""
+    retention: timedelta = timedelta(days=30)
+    """How long deleted topics keep messages: record time, so more than attribution window + 1 day."""
+    ready_timeout: timedelta = timedelta(seconds=60)
+    """Wall time that a process waits for the broker and its topics at start."""
+
+    def topic(self, name: str) -> str:
+        """Give the full name of a topic of springtide.contracts.topics."""
+        return self.topic_prefix + name
+
+    def problems(self) -> Iterator[str]:
+        """Yield one sentence per broken rule."""
+        if ":" not in self.bootstrap:
+            yield f"kafka.bootstrap: expected host:port, got {self.bootstrap!r}; add the port"
+        if self.partitions < 1:
+            yield f"kafka.partitions: expected at least 1, got {self.partitions}; raise it"
+        if self.replication < 1:
+            yield f"kafka.replication: expected at least 1, got {self.replication}; raise it"
