@@ -1,0 +1,1 @@
+"""A real Apache Kafka, one node in KRaft mode, on loopback."""

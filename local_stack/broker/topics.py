@@ -1,0 +1,114 @@
+"""Asks a broker whether it answers, and creates topics with their policies."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from springtide.contracts.topics import ALL_TOPICS, DAY_MS, TopicSpec
+
+RETENTION_MS = 14 * DAY_MS
+"""Wall time that messages of uncompacted topics stay: longer than any demo or test."""
+
+_PROBE_TIMEOUT_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TopicPlan:
+    """One topic to create."""
+
+    name: str
+    """Topic name on the broker."""
+
+    partitions: int
+    """Number of partitions."""
+
+    settings: dict[str, str] = field(default_factory=dict)
+    """Topic-level settings, such as cleanup.policy and retention.ms."""
+
+
+def is_answering(bootstrap: str) -> bool:
+    """Return whether a Kafka broker answers a metadata request at `host:port`."""
+    host, _, port = bootstrap.rpartition(":")
+    try:
+        # A refused connection is told at once; the client below would retry it for seconds.
+        socket.create_connection((host, int(port)), _PROBE_TIMEOUT_S).close()
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2_000)
+    except (OSError, KafkaError):
+        return False
+    try:
+        admin.list_topics()
+    except KafkaError:
+        return False
+    finally:
+        admin.close()
+    return True
+
+
+def plan_topics(partitions: int, *, prefix: str = "", specs: Iterable[TopicSpec] = ALL_TOPICS) -> list[TopicPlan]:
+    """Return what to create for the contract's topics, each name led by `prefix`."""
+    return [
+        TopicPlan(
+            name=prefix + spec.name,
+            partitions=partitions if spec.partitioned else 1,
+            settings=_policy(spec),
+        )
+        for spec in specs
+    ]
+
+
+def _policy(spec: TopicSpec) -> dict[str, str]:
+    # Stamped on arrival: event times of 1970 or 2100 in a producer's stamp would upset retention.
+    settings = {"message.timestamp.type": "LogAppendTime"}
+    if spec.compacted:
+        return settings | {"cleanup.policy": "compact"}
+    return settings | {"cleanup.policy": "delete", "retention.ms": str(RETENTION_MS)}
+
+
+def create_topics(bootstrap: str, plans: Iterable[TopicPlan]) -> list[str]:
+    """Create the topics that are not there yet and return the names of those it created.
+
+    Raises:
+        kafka.errors.KafkaError: the broker refuses, or does not answer.
+    """
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        present = set(admin.list_topics())
+        missing = [plan for plan in plans if plan.name not in present]
+        for plan in missing:
+            _create(admin, plan)
+        if missing:
+            admin.wait_for_topics([plan.name for plan in missing])
+        return [plan.name for plan in missing]
+    finally:
+        admin.close()
+
+
+def delete_topics(bootstrap: str, names: Sequence[str]) -> None:
+    """Delete topics with their messages.
+
+    Raises:
+        kafka.errors.KafkaError: the broker refuses, or does not answer.
+    """
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        admin.delete_topics(list(names))
+    finally:
+        admin.close()
+
+
+def _create(admin: KafkaAdminClient, plan: TopicPlan) -> None:
+    topic = NewTopic(
+        name=plan.name,
+        num_partitions=plan.partitions,
+        replication_factor=1,
+        topic_configs=plan.settings,
+    )
+    try:
+        admin.create_topics([topic])
+    except TopicAlreadyExistsError:
+        return  # another process created it in between
