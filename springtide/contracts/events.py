@@ -58,6 +58,8 @@ class Served(Event, frozen=True, kw_only=True):
     request_id: str
     experiment: str
     arm: str
+    other_arms: dict[str, str] = {}
+    """Arm per experiment of the other layers, such as a standing A/A."""
     model_version: str
     """Version of the bundle that scored; empty when a fallback did."""
     policy: str

@@ -30,6 +30,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str
     experiment: str
     arm: str
+    other_arms: dict[str, str] = {}
     model_version: str
     fallback: str = ""
     context: Context

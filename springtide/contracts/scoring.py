@@ -28,6 +28,7 @@ class SlateResponse(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     experiment: str
     arm: str
+    other_arms: dict[str, str] = {}
     model_version: str
     policy: str
     fallback: str

@@ -1,9 +1,11 @@
-"""The two sections that every process reads: `process` and `kafka`."""
+"""The sections that many processes read: `process`, `kafka` and `labels`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+
+from springtide.contracts.tasks import TASKS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,3 +64,41 @@ class KafkaConfig:
             yield f"kafka.partitions: expected at least 1, got {self.partitions}; raise it"
         if self.replication < 1:
             yield f"kafka.replication: expected at least 1, got {self.replication}; raise it"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelsConfig:
+    """When labels count. All of it is event time after the impression."""
+
+    observation: dict[str, timedelta]
+    """Per task: after this a missing label counts as a provisional negative."""
+    attribution: dict[str, timedelta]
+    """Per task: a label at this age still counts, a later one does not; after it a missing label is a negative."""
+    allowed_lateness: timedelta
+    """How far behind the newest event of its partition an event may arrive and still be in time."""
+    max_advance: timedelta = timedelta(days=1)
+    """One event may not move a partition's watermark by more; what lies further ahead is an outlier."""
+
+    @property
+    def observed_age(self) -> timedelta:
+        """Age at which a slate's observed row is due: the longest observation window."""
+        return max(self.observation.values())
+
+    @property
+    def final_age(self) -> timedelta:
+        """Age at which a slate's final row is due: the longest attribution window."""
+        return max(self.attribution.values())
+
+    def problems(self) -> Iterator[str]:
+        """Yield one sentence per broken rule."""
+        for name, windows in (("observation", self.observation), ("attribution", self.attribution)):
+            if sorted(windows) != sorted(TASKS):
+                yield f"labels.{name}: expected a window for each of {', '.join(TASKS)}, got {sorted(windows)}; complete it"
+        for task in set(self.observation) & set(self.attribution):
+            if self.observation[task] > self.attribution[task]:
+                yield (
+                    f"labels.observation.{task}: expected at most the attribution window "
+                    f"({self.attribution[task]}), got {self.observation[task]}; lower it"
+                )
+        if self.allowed_lateness < timedelta(0):
+            yield f"labels.allowed_lateness: expected at least 0, got {self.allowed_lateness}; raise it"

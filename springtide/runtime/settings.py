@@ -20,7 +20,7 @@ from springtide.contracts.errors import ConfigError
 ENVIRONMENT_PREFIX: Final = "SPRINGTIDE__"
 
 KNOWN_SECTIONS: Final = (
-    "process", "kafka", "joiner", "features", "feature_store", "model", "trainer", "bundles", "serving", "experiment",
+    "process", "kafka", "labels", "joiner", "features", "feature_store", "model", "trainer", "bundles", "serving", "experiment",
     "simulator", "monitoring", "local_stack", "replay",
 )  # fmt: skip
 """Every section that some process owns; another name in a file is a mistake."""
