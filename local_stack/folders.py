@@ -13,6 +13,11 @@ CACHE_VARIABLE = "SPRINGTIDE_CACHE"
 MARKER = ".springtide-state"
 """This file in a folder says that we made it and may wipe it."""
 
+BROKER_FOLDER = "broker"
+"""The broker's part of the state folder."""
+LOG_FOLDER = "logs"
+"""What the processes print, beneath the state folder."""
+
 
 def state_folder(environ: Mapping[str, str]) -> Path:
     """Return the folder of a run's state: SPRINGTIDE_STATE, or `.springtide` here."""

@@ -12,6 +12,7 @@ import pytest
 from local_stack.broker.local_broker import LocalBroker
 from local_stack.broker.topics import create_topics, delete_topics, plan_topics
 from local_stack.folders import cache_folder
+from springtide.runtime.config import KafkaConfig
 
 TIERS = ("unit", "contract", "integration", "e2e", "browser", "benchmark")
 
@@ -33,17 +34,20 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def partitions() -> int:
-    """Partitions of the partitioned topics in tests: more than one, so that order is no accident."""
-    return 2
+@pytest.fixture
+def kafka_config(broker: LocalBroker) -> Iterator[KafkaConfig]:
+    """Settings of a Kafka on which all of the contract's topics exist, for this test alone.
+
+    Two partitions: more than one, so that no order comes about by accident.
+    """
+    config = KafkaConfig(bootstrap=broker.bootstrap, topic_prefix=f"t{uuid.uuid4().hex[:8]}-", partitions=2)
+    plans = plan_topics(config)
+    create_topics(broker.bootstrap, plans)
+    yield config
+    delete_topics(broker.bootstrap, [plan.name for plan in plans])
 
 
 @pytest.fixture
-def topic_prefix(broker: LocalBroker, partitions: int) -> Iterator[str]:
-    """A prefix under which all of the contract's topics exist, for this test alone."""
-    prefix = f"t{uuid.uuid4().hex[:8]}-"
-    plans = plan_topics(partitions, prefix=prefix)
-    create_topics(broker.bootstrap, plans)
-    yield prefix
-    delete_topics(broker.bootstrap, [plan.name for plan in plans])
+def topic_prefix(kafka_config: KafkaConfig) -> str:
+    """The prefix of this test's topics."""
+    return kafka_config.topic_prefix

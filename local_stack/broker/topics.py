@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from springtide.contracts.topics import ALL_TOPICS, DAY_MS, TopicSpec
-
-RETENTION_MS = 14 * DAY_MS
-"""Wall time that messages of uncompacted topics stay: longer than any demo or test."""
+from springtide.contracts.topics import ALL_TOPICS, TopicSpec
+from springtide.runtime.config import KafkaConfig
+from springtide.runtime.settings import milliseconds
 
 _PROBE_TIMEOUT_S = 0.5
 
@@ -26,6 +25,9 @@ class TopicPlan:
 
     partitions: int
     """Number of partitions."""
+
+    replication: int
+    """Copies of each partition."""
 
     settings: dict[str, str] = field(default_factory=dict)
     """Topic-level settings, such as cleanup.policy and retention.ms."""
@@ -49,24 +51,25 @@ def is_answering(bootstrap: str) -> bool:
     return True
 
 
-def plan_topics(partitions: int, *, prefix: str = "", specs: Iterable[TopicSpec] = ALL_TOPICS) -> list[TopicPlan]:
-    """Return what to create for the contract's topics, each name led by `prefix`."""
+def plan_topics(config: KafkaConfig, specs: Iterable[TopicSpec] = ALL_TOPICS) -> list[TopicPlan]:
+    """Return what to create for the contract's topics, with their prefix, partitions and policy."""
     return [
         TopicPlan(
-            name=prefix + spec.name,
-            partitions=partitions if spec.partitioned else 1,
-            settings=_policy(spec),
+            name=config.topic(spec.name),
+            partitions=config.partitions if spec.partitioned else 1,
+            replication=config.replication,
+            settings=_policy(spec, milliseconds(config.retention)),
         )
         for spec in specs
     ]
 
 
-def _policy(spec: TopicSpec) -> dict[str, str]:
+def _policy(spec: TopicSpec, retention_ms: int) -> dict[str, str]:
     # Stamped on arrival: event times of 1970 or 2100 in a producer's stamp would upset retention.
     settings = {"message.timestamp.type": "LogAppendTime"}
     if spec.compacted:
         return settings | {"cleanup.policy": "compact"}
-    return settings | {"cleanup.policy": "delete", "retention.ms": str(RETENTION_MS)}
+    return settings | {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
 
 
 def create_topics(bootstrap: str, plans: Iterable[TopicPlan]) -> list[str]:
@@ -105,7 +108,7 @@ def _create(admin: KafkaAdminClient, plan: TopicPlan) -> None:
     topic = NewTopic(
         name=plan.name,
         num_partitions=plan.partitions,
-        replication_factor=1,
+        replication_factor=plan.replication,
         topic_configs=plan.settings,
     )
     try:

@@ -16,6 +16,7 @@ from local_stack.broker.topics import create_topics, plan_topics
 from local_stack.errors import PortTakenError
 from local_stack.folders import cache_folder
 from springtide.contracts.topics import ALL_TOPICS, EVENTS
+from springtide.runtime.config import KafkaConfig
 
 
 def produce(bootstrap: str, topic: str, values: list[bytes]) -> None:
@@ -43,23 +44,24 @@ def test_what_is_produced_is_consumed(broker: LocalBroker, topic_prefix: str) ->
     assert consume(broker.bootstrap, topic_prefix + "events", 100) == values
 
 
-def test_every_topic_of_the_contract_has_its_partitions(
-    broker: LocalBroker, topic_prefix: str, partitions: int
-) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
-    described = admin.describe_topics([topic_prefix + spec.name for spec in ALL_TOPICS])
+def test_every_topic_of_the_contract_has_its_partitions(kafka_config: KafkaConfig) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=kafka_config.bootstrap)
+    described = admin.describe_topics([kafka_config.topic(spec.name) for spec in ALL_TOPICS])
     admin.close()
-    got = {topic["name"].removeprefix(topic_prefix): len(topic["partitions"]) for topic in described}
-    assert got == {spec.name: partitions if spec.partitioned else 1 for spec in ALL_TOPICS}
+    got = {topic["name"]: len(topic["partitions"]) for topic in described}
+    assert got == {
+        kafka_config.topic(spec.name): kafka_config.partitions if spec.partitioned else 1 for spec in ALL_TOPICS
+    }
 
 
-def test_creating_topics_twice_creates_none(broker: LocalBroker, topic_prefix: str, partitions: int) -> None:
-    assert create_topics(broker.bootstrap, plan_topics(partitions, prefix=topic_prefix)) == []
+def test_creating_topics_twice_creates_none(kafka_config: KafkaConfig) -> None:
+    assert create_topics(kafka_config.bootstrap, plan_topics(kafka_config)) == []
 
 
 def test_acknowledged_messages_survive_kill_minus_nine(tmp_path: Path) -> None:
     with LocalBroker(tmp_path, cache_folder(os.environ)) as broker:
-        create_topics(broker.bootstrap, plan_topics(1, specs=[EVENTS]))
+        config = KafkaConfig(bootstrap=broker.bootstrap)
+        create_topics(broker.bootstrap, plan_topics(config, [EVENTS]))
         produce(broker.bootstrap, "events", [b"before"])
         broker.kill()
         broker.start()
