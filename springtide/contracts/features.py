@@ -44,3 +44,43 @@ class FeatureRow(msgspec.Struct, frozen=True, kw_only=True):
     top_category_shares: list[float] = []
     recent_items: list[str] = []
     schema_version: int = 1
+
+
+FeatureKind = Literal["float", "integer", "texts", "floats"]
+"""float: 64 bits, so that a stored value equals the logged one; integer: 64 bits; texts, floats: lists."""
+
+FEAST_PROJECT: Final = "springtide"
+FEAST_FOLDER: Final = "feature_store"
+"""Folder beneath `process.state_folder` that holds the rendered feature_store.yaml: Feast's `repo_path`."""
+FEAST_SERVICE: Final = "ranking"
+"""Feature service over both views."""
+
+FEAST_USER_ENTITY: Final = "user"
+FEAST_ITEM_ENTITY: Final = "item"
+FEAST_USER_KEY: Final = "user_id"
+FEAST_ITEM_KEY: Final = "item_id"
+"""Join keys, as columns of entity rows; texts."""
+FEAST_USER_VIEW: Final = "user_features"
+FEAST_ITEM_VIEW: Final = "item_features"
+
+FEAST_USER_COLUMNS: Final[dict[str, FeatureKind]] = {
+    **dict.fromkeys(COUNTS, "float"),
+    "last_click_ms": "integer",
+    "mean_clicked_price_7d": "float",
+    "top_categories": "texts",
+    "top_category_shares": "floats",
+    "recent_items": "texts",
+}
+FEAST_ITEM_COLUMNS: Final[dict[str, FeatureKind]] = dict.fromkeys(COUNTS, "float")
+"""The catalogue's `price` and `born_ms` never pass through Feast."""
+
+
+def feast_column(view: str, feature: str) -> str:
+    """Name a feature's column in a joined frame, as Feast does for full feature names: `item_features__clicks_1d`."""
+    return f"{view}__{feature}"
+
+
+def feast_references(view: str) -> list[str]:
+    """List a view's features as Feast's online read asks for them: `item_features:clicks_1d`."""
+    columns = FEAST_USER_COLUMNS if view == FEAST_USER_VIEW else FEAST_ITEM_COLUMNS
+    return [f"{view}:{feature}" for feature in columns]

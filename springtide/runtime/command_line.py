@@ -85,9 +85,7 @@ def _run(name: str, built: dict[str, Any], main: Callable[[Runtime], None], log_
     _log.info("settings", extra={key: plain(value) for key, value in built.items()})
     _log.info("health and metrics on %s:%d", process.host, port)
     reporter = Reporter(process, kafka, health)
-    runtime = Runtime(
-        process=process, kafka=kafka, sections=built, health=health, reporter=reporter, shutdown=shutdown
-    )
+    runtime = Runtime(process=process, kafka=kafka, sections=built, health=health, reporter=reporter, shutdown=shutdown)
     try:
         main(runtime)
         health.update(status="stopped")

@@ -93,7 +93,8 @@ class LabelsConfig:
         """Yield one sentence per broken rule."""
         for name, windows in (("observation", self.observation), ("attribution", self.attribution)):
             if sorted(windows) != sorted(TASKS):
-                yield f"labels.{name}: expected a window for each of {', '.join(TASKS)}, got {sorted(windows)}; complete it"
+                wanted = ", ".join(TASKS)
+                yield f"labels.{name}: expected a window for each of {wanted}, got {sorted(windows)}; complete it"
         for task in set(self.observation) & set(self.attribution):
             if self.observation[task] > self.attribution[task]:
                 yield (

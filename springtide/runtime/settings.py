@@ -20,8 +20,8 @@ from springtide.contracts.errors import ConfigError
 ENVIRONMENT_PREFIX: Final = "SPRINGTIDE__"
 
 KNOWN_SECTIONS: Final = (
-    "process", "kafka", "labels", "joiner", "features", "feature_store", "model", "trainer", "bundles", "serving", "experiment",
-    "simulator", "monitoring", "local_stack", "replay",
+    "process", "kafka", "labels", "streaming", "joiner", "features", "feature_store", "model", "trainer", "bundles",
+    "serving", "experiment", "simulator", "monitoring", "local_stack", "replay",
 )  # fmt: skip
 """Every section that some process owns; another name in a file is a mistake."""
 
@@ -105,9 +105,7 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def build_sections(
-    values: Mapping[str, Mapping[str, Any]], sections: Mapping[str, type[Any]]
-) -> dict[str, Any]:
+def build_sections(values: Mapping[str, Mapping[str, Any]], sections: Mapping[str, type[Any]]) -> dict[str, Any]:
     """Make each owned section's dataclass.
 
     Args:

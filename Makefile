@@ -1,0 +1,77 @@
+# Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+LAYER ?= dev
+STAMP := $(VENV)/.installed-$(LAYER)
+ARGS ?=
+RESUME ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test status lint types contracts unit contract integration e2e browser bench lock schemas \
+        clean-state clean compose-test chromium
+
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(STAMP): requirements/bootstrap.txt requirements/$(LAYER).txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the $(LAYER) layer (hash-locked; about 6 GB with torch, a minute or two on a fast line)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements/$(LAYER).txt requirements/bootstrap.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+setup: $(STAMP) ## Make the virtual environment and install everything, hash-locked.
+
+demo: $(STAMP) ## Run the whole loop on this machine; ARGS="--days 2 --exit", RESUME=1 goes on from state.
+	@$(BIN)/springtide demo $(if $(RESUME),--resume) $(ARGS)
+
+status: $(STAMP) ## Tell what of the embedded stack runs.
+	@$(BIN)/springtide status
+
+test: lint types contracts unit contract integration e2e browser ## Lint, types, import contracts and every tier of tests.
+
+lint: $(STAMP) ## Style.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Types, strict.
+	@$(BIN)/mypy .
+
+contracts: $(STAMP) ## Who may import whom.
+	@$(BIN)/lint-imports
+
+unit contract integration e2e: $(STAMP) ## One tier of tests.
+	@$(BIN)/python -m pytest tests/$@ $(ARGS)
+
+chromium: ## Install Debian's Chromium for the browser tier, where it is missing.
+	@command -v chromium >/dev/null || { \
+	  echo "installing chromium with apt-get"; \
+	  $$(test $$(id -u) = 0 || echo sudo) apt-get update -qq && \
+	  $$(test $$(id -u) = 0 || echo sudo) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }
+
+browser: $(STAMP) chromium ## The page in a real browser.
+	@$(BIN)/python -m pytest tests/browser $(ARGS)
+
+bench: $(STAMP) ## Every benchmark, quick; prints ratios.
+	@for name in $$(ls benchmarks/*.py | xargs -n1 basename | sed 's/\.py$$//' | grep -v __init__); do \
+	  $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
+
+compose-test: $(STAMP) ## docker compose up for real, and kill every service in turn (needs an engine).
+	@$(BIN)/python -m pytest tests/compose $(ARGS)
+
+lock: $(STAMP) ## Resolve requirements/*.in again; writes hashes, never addresses.
+	@cd requirements && for layer in dev learner edge bootstrap; do \
+	  ../$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate --override overrides.txt \
+	    $$( [ $$layer = dev ] || [ $$layer = bootstrap ] || echo -c dev.txt ) $$layer.in -o $$layer.txt; done
+
+schemas: $(STAMP) ## Freeze the message schemas again, after a deliberate change.
+	@$(BIN)/python -m springtide.contracts.freeze_schemas
+
+clean-state: ## Remove the embedded stack's state (broker, checkpoints, features, logs).
+	@rm -rf .springtide
+
+clean: clean-state ## Remove the virtual environment and caches as well.
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
