@@ -65,7 +65,7 @@ compose-test: $(STAMP) ## docker compose up for real, and kill every service in 
 lock: $(STAMP) ## Resolve requirements/*.in again; writes hashes, never addresses.
 	@cd requirements && for layer in dev learner edge bootstrap; do \
 	  ../$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate --override overrides.txt \
-	    $$( [ $$layer = dev ] || [ $$layer = bootstrap ] || echo -c dev.txt ) $$layer.in -o $$layer.txt; done
+	    $$( [ $$layer = dev ] || echo -c dev.txt ) $$layer.in -o $$layer.txt; done
 
 schemas: $(STAMP) ## Freeze the message schemas again, after a deliberate change.
 	@$(BIN)/python -m springtide.contracts.freeze_schemas
