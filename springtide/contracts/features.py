@@ -63,7 +63,11 @@ FEAST_ITEM_KEY: Final = "item_id"
 FEAST_USER_VIEW: Final = "user_features"
 FEAST_ITEM_VIEW: Final = "item_features"
 
+FEATURE_TIME: Final = "feature_time_ms"
+"""The row's exact event time as a feature: the online stores keep their own timestamp in whole seconds."""
+
 FEAST_USER_COLUMNS: Final[dict[str, FeatureKind]] = {
+    FEATURE_TIME: "integer",
     **dict.fromkeys(COUNTS, "float"),
     "last_click_ms": "integer",
     "mean_clicked_price_7d": "float",
@@ -71,7 +75,7 @@ FEAST_USER_COLUMNS: Final[dict[str, FeatureKind]] = {
     "top_category_shares": "floats",
     "recent_items": "texts",
 }
-FEAST_ITEM_COLUMNS: Final[dict[str, FeatureKind]] = dict.fromkeys(COUNTS, "float")
+FEAST_ITEM_COLUMNS: Final[dict[str, FeatureKind]] = {FEATURE_TIME: "integer", **dict.fromkeys(COUNTS, "float")}
 """The catalogue's `price` and `born_ms` never pass through Feast."""
 
 
