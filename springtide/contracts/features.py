@@ -46,8 +46,12 @@ class FeatureRow(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int = 1
 
 
-FeatureKind = Literal["float", "integer", "texts", "floats"]
-"""float: 64 bits, so that a stored value equals the logged one; integer: 64 bits; texts, floats: lists."""
+FEATURE_TIME: Final = "feature_time_ms"
+"""The row's event time among its numbers: the online stores' own timestamps are in whole seconds."""
+
+USER_NUMBERS: Final = (FEATURE_TIME, *USER_FEATURES)
+ITEM_NUMBERS: Final = (FEATURE_TIME, *COUNTS)
+"""The names, in order, of the vector in which Feast keeps a row's plain numbers (docs/decisions/feast-joins.md)."""
 
 FEAST_PROJECT: Final = "springtide"
 FEAST_FOLDER: Final = "feature_store"
@@ -63,28 +67,12 @@ FEAST_ITEM_KEY: Final = "item_id"
 FEAST_USER_VIEW: Final = "user_features"
 FEAST_ITEM_VIEW: Final = "item_features"
 
-FEATURE_TIME: Final = "feature_time_ms"
-"""The row's exact event time as a feature: the online stores keep their own timestamp in whole seconds."""
-
-FEAST_USER_COLUMNS: Final[dict[str, FeatureKind]] = {
-    FEATURE_TIME: "integer",
-    **dict.fromkeys(COUNTS, "float"),
-    "last_click_ms": "integer",
-    "mean_clicked_price_7d": "float",
-    "top_categories": "texts",
-    "top_category_shares": "floats",
-    "recent_items": "texts",
-}
-FEAST_ITEM_COLUMNS: Final[dict[str, FeatureKind]] = {FEATURE_TIME: "integer", **dict.fromkeys(COUNTS, "float")}
-"""The catalogue's `price` and `born_ms` never pass through Feast."""
+FEAST_NUMBERS: Final = "numbers"
+FEAST_USER_COLUMNS: Final = (FEAST_NUMBERS, "top_categories", "top_category_shares", "recent_items")
+FEAST_ITEM_COLUMNS: Final = (FEAST_NUMBERS,)
+"""The features of each view as Feast stores them. Read through springtide.feature_join, which names the numbers."""
 
 
 def feast_column(view: str, feature: str) -> str:
-    """Name a feature's column in a joined frame, as Feast does for full feature names: `item_features__clicks_1d`."""
+    """Name a feature's column in a joined frame, as Feast's full feature names do: `item_features__clicks_1d`."""
     return f"{view}__{feature}"
-
-
-def feast_references(view: str) -> list[str]:
-    """List a view's features as Feast's online read asks for them: `item_features:clicks_1d`."""
-    columns = FEAST_USER_COLUMNS if view == FEAST_USER_VIEW else FEAST_ITEM_COLUMNS
-    return [f"{view}:{feature}" for feature in columns]
