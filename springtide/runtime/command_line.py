@@ -82,7 +82,7 @@ def _run(name: str, built: dict[str, Any], main: Callable[[Runtime], None], log_
     shutdown = Shutdown().install()
     health = Health(process.instance or name)
     server, port = serve_health(health, process.host, process.health_port)
-    _log.info("settings", extra={key: plain(value) for key, value in built.items()})
+    _log.info("settings", extra={"settings": {key: plain(value) for key, value in built.items()}})
     _log.info("health and metrics on %s:%d", process.host, port)
     reporter = Reporter(process, kafka, health)
     runtime = Runtime(process=process, kafka=kafka, sections=built, health=health, reporter=reporter, shutdown=shutdown)
