@@ -56,6 +56,12 @@ ITEM_NUMBERS: Final = (FEATURE_TIME, *COUNTS)
 FEAST_PROJECT: Final = "springtide"
 FEAST_FOLDER: Final = "feature_store"
 """Folder beneath `process.state_folder` that holds the rendered feature_store.yaml: Feast's `repo_path`."""
+FEAST_OFFLINE_FOLDER: Final = "offline"
+"""Beneath repo_path: a folder per view, in it one per day of event time, in it Parquet files in order of arrival."""
+FEAST_EVENT_TIME: Final = "event_timestamp"
+"""Column of the offline rows' event time, UTC."""
+FEAST_MAX_AGE_MS: Final = 8 * 86_400_000
+"""A row older than this counts as none, online and offline: the longest rolling window and a day."""
 FEAST_SERVICE: Final = "ranking"
 """Feature service over both views."""
 
