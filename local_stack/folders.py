@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from local_stack.errors import ForeignFolderError, from_os_error
@@ -48,8 +48,8 @@ def claim(folder: Path) -> None:
         raise from_os_error(str(folder), problem) from problem
 
 
-def wipe(folder: Path) -> bool:
-    """Remove the state folder; return whether there was one.
+def wipe(folder: Path, *, keep: Collection[str] = ()) -> bool:
+    """Remove the state folder, or all of it but the names in `keep`; return whether there was one.
 
     Raises:
         ForeignFolderError: it lacks our marker.
@@ -59,7 +59,11 @@ def wipe(folder: Path) -> bool:
         return False
     _require_ours(folder)
     try:
-        shutil.rmtree(folder)
+        for path in folder.iterdir():
+            if path.name not in keep and path.name != MARKER:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        if not keep:
+            shutil.rmtree(folder)  # the marker goes last, so that an interrupted wipe can be repeated
     except OSError as problem:
         raise from_os_error(str(folder), problem) from problem
     return True

@@ -19,7 +19,7 @@ from springtide.runtime.settings import apply_overrides, build_sections, read_pr
 
 
 def main() -> int:
-    """Run the broker in place of this process; return an exit code only when it cannot start."""
+    """Run the broker in place of this process; return an exit code when it cannot start."""
     given = make_parser("local_stack.broker", "One Kafka node on loopback.").parse_args()
     try:
         values = apply_overrides(read_profile(given.config), os.environ, given.sets)
@@ -35,7 +35,7 @@ def main() -> int:
     except SpringtideError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    os.execv(launch.command[0], launch.command)  # does not return
+    return os.execv(launch.command[0], launch.command)
 
 
 if __name__ == "__main__":
