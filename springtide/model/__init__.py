@@ -1,0 +1,15 @@
+"""The model: features in, probability of click, cart and purchase per impression out. One code for trainer and serving.
+
+    inputs.py         slates or samples -> RawColumns (numpy, raw ids)
+    id_table.py       raw id -> row, with admission, expiry and a journal (trainer); id_map.py, read only (serving)
+    batch.py          RawColumns + rows + labels + weights -> Batch, the one tensor form from topic to loss
+    targets.py        samples -> labels and maturity codes;  delayed_feedback.py -> row weights
+    embeddings.py     TorchRec tables;  dense_network.py  backbone + behaviour graph;  network.py both, for DMP
+    loss.py           masked weighted log loss over log probabilities
+    bundle.py         bundles on disk: write_bundle, read_bundle, start_state, apply_delta;  state.py  ModelState
+    scorer.py         ModelState -> probabilities, no TorchRec;  golden.py  scores that prove a load right
+    fusion.py         probabilities -> one score
+
+Only embeddings.py, batch.py's `Batch` and network.py import TorchRec (several seconds); serving needs none of them.
+Rows are given by feature, not by table (`rows_by_feature`), because features item_id and history share a table.
+"""

@@ -1,0 +1,125 @@
+"""What a model is: settings that build the same network anywhere; they travel in the bundle manifest."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from springtide.contracts.errors import ConfigError
+from springtide.contracts.tasks import TASKS
+
+BACKBONES: Final = ("mmoe", "omoe", "shared-bottom", "separate")
+GRAPHS: Final = ("esm2", "esmm", "independent")
+TABLES: Final = ("user", "item", "category", "device", "country")
+"""Every embedding table."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """Section `[model]`; complete, so that a bundle needs nothing else to rebuild its network."""
+
+    backbone: str = "mmoe"
+    """How heads share what is below them; one of BACKBONES."""
+    graph: str = "esm2"
+    """How heads compose into tasks; one of GRAPHS."""
+    embedding_dim: int = 16
+    """Width of every embedding, D."""
+    experts: int = 4
+    """Number of experts, E; mmoe and omoe alone."""
+    expert_units: tuple[int, ...] = (64, 32)
+    """Units per layer of an expert (or of the shared bottom)."""
+    tower_units: tuple[int, ...] = (32,)
+    """Hidden units per layer of a head's tower."""
+    gate_dropout: float = 0.0
+    """Share of gate weights dropped in training against expert collapse, 0 to below 1."""
+    capacities: dict[str, int] = field(
+        default_factory=lambda: {"user": 20_000, "item": 8_000, "category": 512, "device": 32, "country": 128}
+    )
+    """Rows per table, the fallback row 0 among them."""
+    admission_counts: dict[str, int] = field(
+        default_factory=lambda: {"user": 2, "item": 3, "category": 1, "device": 1, "country": 1}
+    )
+    """Observations before an id gets a row of its own, per table."""
+    expiries: dict[str, timedelta] = field(
+        default_factory=lambda: {table: timedelta(days=14 if table in ("user", "item") else 90) for table in TABLES}
+    )
+    """Event time without an observation after which an id loses its row, per table."""
+    table_learning_rate: float = 0.05
+    """Of row-wise Adagrad, for the tables."""
+    dense_learning_rate: float = 0.002
+    """Of Adam, for everything else."""
+    task_weights: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TASKS, 1.0))
+    """Weight of each task's loss."""
+    seed: int = 7
+    """Of every initial value."""
+
+    def problems(self) -> Iterator[str]:
+        """Yield one sentence per broken rule."""
+        yield from _choice("backbone", self.backbone, BACKBONES)
+        yield from _choice("graph", self.graph, GRAPHS)
+        for key in ("embedding_dim", "experts"):
+            if getattr(self, key) < 1:
+                yield f"model.{key}: expected at least 1, got {getattr(self, key)}; raise it"
+        for key in ("expert_units", "tower_units"):
+            units = getattr(self, key)
+            if not units or min(units) < 1:
+                yield f"model.{key}: expected one or more layers of at least 1 unit, got {units}; name them"
+        if not 0.0 <= self.gate_dropout < 1.0:
+            yield f"model.gate_dropout: expected 0 to below 1, got {self.gate_dropout}; lower it"
+        for key in ("table_learning_rate", "dense_learning_rate"):
+            if getattr(self, key) <= 0.0:
+                yield f"model.{key}: expected more than 0, got {getattr(self, key)}; raise it"
+        yield from self._table_problems()
+        if set(self.task_weights) != set(TASKS) or min(self.task_weights.values()) < 0.0:
+            yield f"model.task_weights: expected a weight >= 0 for each of {TASKS}, got {self.task_weights}; mend it"
+
+    def _table_problems(self) -> Iterator[str]:
+        for key in ("capacities", "admission_counts", "expiries"):
+            if set(getattr(self, key)) != set(TABLES):
+                yield f"model.{key}: expected the tables {TABLES}, got {sorted(getattr(self, key))}; name each once"
+        for table, capacity in self.capacities.items():
+            if capacity < 2:
+                yield f"model.capacities.{table}: expected at least 2 rows, got {capacity}; raise it"
+        for table, count in self.admission_counts.items():
+            if count < 1:
+                yield f"model.admission_counts.{table}: expected at least 1, got {count}; raise it"
+        for table, expiry in self.expiries.items():
+            if expiry <= timedelta(0):
+                yield f"model.expiries.{table}: expected more than 0s, got {expiry}; raise it"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-able values; durations as seconds."""
+        values: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
+        values["expert_units"] = list(self.expert_units)
+        values["tower_units"] = list(self.tower_units)
+        values["expiries"] = {table: expiry.total_seconds() for table, expiry in self.expiries.items()}
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ModelConfig":
+        """Return what `to_dict` wrote.
+
+        Raises:
+            ConfigError: a key is unknown or a rule is broken.
+        """
+        unknown = set(values) - {entry.name for entry in dataclasses.fields(cls)}
+        if unknown:
+            raise ConfigError(
+                [f"model.{key}: expected a known key, got this one; use a matching release" for key in unknown]
+            )
+        arguments = dict(values)
+        for key in ("expert_units", "tower_units"):
+            if key in arguments:
+                arguments[key] = tuple(arguments[key])
+        if "expiries" in arguments:
+            arguments["expiries"] = {table: timedelta(seconds=age) for table, age in arguments["expiries"].items()}
+        config = cls(**arguments)
+        if found := list(config.problems()):
+            raise ConfigError(found)
+        return config
+
+
+def _choice(key: str, value: str, allowed: tuple[str, ...]) -> Iterator[str]:
+    if value not in allowed:
+        yield f"model.{key}: expected one of {', '.join(allowed)}, got {value!r}; choose one"

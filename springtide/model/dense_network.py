@@ -1,0 +1,60 @@
+"""Everything above the embeddings: pooled vectors and dense features to log probabilities. Plain torch, no TorchRec.
+
+Shapes: B rows, F dense features, D embedding width, K heads, T tasks.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from springtide.model.backbones import build_backbone
+from springtide.model.config import ModelConfig
+from springtide.model.dense_features import DENSE_FEATURES
+from springtide.model.graph import GRAPHS, Composition, LogProbabilities
+from springtide.model.inputs import FEATURES
+from springtide.model.parallel_layers import EachLinear
+
+_NAMES = [feature.name for feature in FEATURES]
+_USER, _ITEM, _HISTORY = _NAMES.index("user_id"), _NAMES.index("item_id"), _NAMES.index("history")
+
+FIRST_LOGIT = -2.0
+"""Where every head's bias starts: behaviours are rare."""
+
+
+class DenseNetwork(nn.Module):
+    """Encoder, backbone, towers and behaviour graph."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        graph = GRAPHS[config.graph]
+        heads = len(graph.heads)
+        self.dim = config.embedding_dim
+        # all pooled vectors, two elementwise products (user x item, history x item), the dense features
+        inputs = (len(FEATURES) + 2) * config.embedding_dim + len(DENSE_FEATURES)
+        self.backbone = build_backbone(config, inputs, heads)
+        units = (config.expert_units[-1], *config.tower_units)
+        self.towers = nn.ModuleList(
+            EachLinear(heads, before, after) for before, after in zip(units, units[1:], strict=False)
+        )
+        self.out = EachLinear(heads, units[-1], 1)
+        self.composition = Composition(graph)
+
+    def encode(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
+        """Return the backbone's inputs: pooled_BD holds the features' vectors side by side in order of FEATURES."""
+        user, item, history = (
+            pooled_BD[:, index * self.dim : (index + 1) * self.dim] for index in (_USER, _ITEM, _HISTORY)
+        )
+        return torch.cat([pooled_BD, user * item, history * item, dense_BF], dim=1)
+
+    def logits(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
+        """Return each head's logit, (B, K)."""
+        hidden_BKH = self.backbone(self.encode(dense_BF, pooled_BD))
+        for layer in self.towers:
+            hidden_BKH = functional.relu(layer(hidden_BKH))
+        logits_BK: Tensor = self.out(hidden_BKH).squeeze(2)
+        return logits_BK + FIRST_LOGIT
+
+    def forward(self, dense_BF: Tensor, pooled_BD: Tensor) -> LogProbabilities:
+        """Return log probabilities per row and task."""
+        result: LogProbabilities = self.composition(self.logits(dense_BF, pooled_BD))
+        return result

@@ -1,0 +1,118 @@
+"""Behaviour graphs as data: which heads there are and how they compose into one probability per task.
+
+Each task's event is a set of disjoint paths, each path a product of head outcomes (`+name` happens, `-name` does
+not). Its complement is written out as paths too, so that both log p and log(1-p) are sums of log-sigmoids: exact
+where 1 - p would cancel, and never 0 or NaN. Shapes: B rows, K heads, T tasks.
+"""
+
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from springtide.contracts.tasks import TASKS, Task
+
+Path = tuple[str, ...]
+
+
+class LogProbabilities(NamedTuple):
+    """What a network says of each row and task."""
+
+    logp_BT: Tensor
+    """log p per impression, T in the order of TASKS; always below 0."""
+    log1mp_BT: Tensor
+    """log(1 - p)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BehaviourGraph:
+    """A composition of heads into tasks; it has no parameters."""
+
+    heads: tuple[str, ...]
+    """Each head is a probability conditional on its parents."""
+    happens: dict[Task, tuple[Path, ...]]
+    """Disjoint paths whose probabilities add up to the task's."""
+    fails: dict[Task, tuple[Path, ...]]
+    """Disjoint paths whose probabilities add up to the task's complement."""
+
+
+GRAPHS: Final[dict[str, BehaviourGraph]] = {
+    # Every task from its own head, nothing composed.
+    "independent": BehaviourGraph(
+        heads=("click", "cart", "purchase"),
+        happens={task: ((f"+{task}",),) for task in TASKS},
+        fails={task: ((f"-{task}",),) for task in TASKS},
+    ),
+    # ESMM (Ma et al. 2018): p(task) = p(click) p(task | click), for both later tasks.
+    "esmm": BehaviourGraph(
+        heads=("click", "cart|click", "purchase|click"),
+        happens={
+            "click": (("+click",),),
+            "cart": (("+click", "+cart|click"),),
+            "purchase": (("+click", "+purchase|click"),),
+        },
+        fails={
+            "click": (("-click",),),
+            "cart": (("-click",), ("+click", "-cart|click")),
+            "purchase": (("-click",), ("+click", "-purchase|click")),
+        },
+    ),
+    # ESM2 (Wen et al. 2020): pCTCVR = y1 [(1 - y2) y4 + y2 y3].
+    "esm2": BehaviourGraph(
+        heads=("click", "cart|click", "purchase|cart", "purchase|click,no cart"),
+        happens={
+            "click": (("+click",),),
+            "cart": (("+click", "+cart|click"),),
+            "purchase": (
+                ("+click", "-cart|click", "+purchase|click,no cart"),
+                ("+click", "+cart|click", "+purchase|cart"),
+            ),
+        },
+        fails={
+            "click": (("-click",),),
+            "cart": (("-click",), ("+click", "-cart|click")),
+            "purchase": (
+                ("-click",),
+                ("+click", "-cart|click", "-purchase|click,no cart"),
+                ("+click", "+cart|click", "-purchase|cart"),
+            ),
+        },
+    ),
+}
+"""By name."""
+
+
+class Composition(nn.Module):
+    """Head logits to log probabilities per task, in log space."""
+
+    paths_LP: Tensor
+    members_2TM: Tensor
+
+    def __init__(self, graph: BehaviourGraph) -> None:
+        super().__init__()
+        sign = {"+": 0, "-": len(graph.heads)}
+        events = [graph.happens[task] for task in TASKS] + [graph.fails[task] for task in TASKS]
+        paths = [path for event in events for path in event]
+        incidence = torch.zeros(2 * len(graph.heads), len(paths))
+        for column, path in enumerate(paths):
+            for literal in path:
+                incidence[sign[literal[0]] + graph.heads.index(literal[1:]), column] = 1.0
+        most = max(len(event) for event in events)
+        ends = accumulate(len(event) for event in events)
+        members = [  # padded with the impossible path that forward appends
+            [*range(end - len(event), end)] + [len(paths)] * (most - len(event))
+            for event, end in zip(events, ends, strict=True)
+        ]
+        self.register_buffer("paths_LP", incidence, persistent=False)
+        self.register_buffer("members_2TM", torch.tensor(members), persistent=False)
+
+    def forward(self, logits_BK: Tensor) -> LogProbabilities:
+        """Return log p and log(1 - p) per task for head logits (B, K)."""
+        literals_BL = functional.logsigmoid(torch.cat([logits_BK, -logits_BK], dim=1))
+        paths_BP = functional.pad(literals_BL @ self.paths_LP, (0, 1), value=-torch.inf)
+        both_B2T = paths_BP[:, self.members_2TM].logsumexp(dim=2)
+        tasks = len(TASKS)
+        return LogProbabilities(both_B2T[:, :tasks], both_B2T[:, tasks:])
