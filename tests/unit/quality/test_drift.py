@@ -1,0 +1,146 @@
+"""The concept-drift alarm: silent while the model only wanders, quick and dated when the world changes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from river.drift import PageHinkley as RiverPageHinkley
+
+from springtide.quality.change_point import PageHinkley
+from springtide.quality.config import DAY_MS, HOUR_MS, DriftConfig
+from springtide.quality.drift import DriftDetector, given_parent
+from springtide.quality.residual_blocks import BlockCutter
+
+ROWS_PER_DAY = 43_200
+DRIFT_DAY = 4.3
+
+
+def week(seed, base_rate, factor=1.0, wander=0.05, days=7.0):
+    """Rows of a week: served p, label, impression time. The model's bias fades, wanders and breathes."""
+    rng = np.random.default_rng(seed)
+    chunks = int(288 * days)
+    day = np.arange(chunks) / 288
+    noise = rng.normal(scale=wander, size=chunks)
+    keep = np.exp(-1 / (288 * 0.3))
+    drive = noise * np.sqrt(1 - keep**2)
+    wandering = np.convolve(drive, keep ** np.arange(600))[:chunks]
+    fading = 0.5 * np.exp(-day / 0.5) * rng.choice([-1.0, 1.0])
+    diurnal = wander * np.sin(2 * np.pi * (day + rng.random()))
+    shift = fading + wandering + diurnal + np.log(factor) * (day >= DRIFT_DAY)
+    rows = ROWS_PER_DAY // 288
+    p = np.exp(rng.normal(-0.245, 0.7, chunks * rows)) * base_rate
+    labels = rng.random(len(p)) < np.clip(p, 1e-4, 0.9) * np.repeat(np.exp(shift), rows)
+    return np.clip(p, 1e-4, 0.9), labels, (np.arange(len(p)) * (DAY_MS / ROWS_PER_DAY)).astype(np.int64)
+
+
+def watch(rows, config=None, chunk=20_000):
+    detector = DriftDetector("click", config)
+    for start in range(0, len(rows[0]), chunk):
+        detector.update(*(column[start : start + chunk] for column in rows))
+    return detector
+
+
+RATES = {"click": 0.10, "cart": 0.02, "purchase": 0.01}
+
+
+@pytest.mark.parametrize("task", RATES)
+def test_without_drift_at_most_one_week_in_ten_alarms(task):
+    alarming = sum(bool(watch(week(seed, RATES[task])).alarms) for seed in range(20))
+    assert alarming <= 2
+
+
+@pytest.mark.parametrize(("task", "bar_days"), [("click", 0.5), ("cart", 0.7), ("purchase", 1.0)])
+@pytest.mark.parametrize("factor", [1.4, 0.6])
+def test_a_change_of_forty_percent_is_found_in_time(task, bar_days, factor):
+    delays = []
+    for seed in range(10):
+        after = [
+            alarm
+            for alarm in watch(week(seed, RATES[task], factor, days=6.5)).alarms
+            if alarm.event_time_ms >= DRIFT_DAY * DAY_MS
+        ]
+        delays.append(after[0].event_time_ms / DAY_MS - DRIFT_DAY if after else np.inf)
+        if after:
+            assert after[0].direction == ("up" if factor > 1 else "down")
+            assert abs(after[0].change_time_ms / DAY_MS - DRIFT_DAY) < 0.6
+    print(f"{task} x{factor}: delays in days {np.round(sorted(delays), 2)}")
+    assert np.sort(delays)[-2] <= bar_days
+
+
+def test_nothing_fires_in_the_warm_up():
+    p, labels, times = week(0, 0.1)
+    labels = labels | (times > 0.8 * DAY_MS) & (np.random.default_rng(0).random(len(p)) < 0.1)
+    early = times < DriftConfig().warm_up_ms
+    detector = watch((p[early], labels[early], times[early]))
+    assert detector.alarms == []
+    assert not detector.armed
+
+
+def test_a_click_drift_leaves_the_conditional_purchase_alarm_silent():
+    rng = np.random.default_rng(8)
+    count = int(6.5 * ROWS_PER_DAY)
+    times = (np.arange(count) * (DAY_MS / ROWS_PER_DAY)).astype(np.int64)
+    clicked = rng.random(count) < np.where(times > 4 * DAY_MS, 0.16, 0.10)
+    bought = clicked & (rng.random(count) < 0.10)
+    p_click, p_buy = np.full(count, 0.10), np.full(count, 0.01)
+    assert watch((p_click, clicked, times)).alarms
+    assert watch((p_buy, bought, times)).alarms
+    conditional, rows = given_parent(p_buy, p_click, clicked)
+    np.testing.assert_allclose(conditional, 0.1)
+    assert watch((conditional[rows], bought[rows], times[rows]), chunk=2000).alarms == []
+
+
+def test_page_hinkley_decides_as_river_does():
+    rng = np.random.default_rng(9)
+    for _ in range(20):
+        values = np.concatenate([rng.normal(size=150), rng.normal(rng.choice([-1, 1]), 1, 150)])
+        mine = PageHinkley(delta=0.2, threshold=12.0, min_values=30)
+        theirs = RiverPageHinkley(min_instances=30, delta=0.2, threshold=12.0, alpha=1.0)
+        for index, value in enumerate(values):
+            theirs.update(value)
+            assert mine.update(value) == theirs.drift_detected, index
+            if theirs.drift_detected:
+                break
+        else:
+            pytest.fail("expected a detection in every series")
+
+
+def test_adwin_finds_the_change_too():
+    p, labels, times = week(3, 0.1, 1.6, wander=0.0)
+    detector = watch((p, labels, times), DriftConfig(method="adwin"))
+    assert detector.alarms
+    assert detector.alarms[0].method == "adwin"
+    assert 0.0 < detector.alarms[0].event_time_ms / DAY_MS - DRIFT_DAY < 0.5
+
+
+def test_restored_mid_stream_it_ends_the_same():
+    rows = week(1, 0.02, 1.5)
+    half = len(rows[0]) // 2 + 77
+    first = watch(tuple(column[:half] for column in rows))
+    again = DriftDetector.from_dict(json.loads(json.dumps(first.to_dict())))
+    again.update(*(column[half:] for column in rows))
+    assert again.alarms == watch(rows).alarms
+    assert again.statistic == pytest.approx(watch(rows).statistic)
+    assert again.to_dict()["rows_seen"] == watch(rows).rows_seen
+
+
+def test_chunking_does_not_change_blocks():
+    p, labels, times = week(2, 0.1, days=1.0)
+    whole = BlockCutter(25.0, HOUR_MS // 2).cut(p, labels, times)
+    cutter = BlockCutter(25.0, HOUR_MS // 2)
+    pieces = [
+        block
+        for start in range(0, len(p), 331)
+        for block in cutter.cut(*(column[start : start + 331] for column in (p, labels, times)))
+    ]
+    assert [(b.rows, b.labels, b.end_ms) for b in whole] == [(b.rows, b.labels, b.end_ms) for b in pieces]
+    assert all(b.information >= 25.0 and b.end_ms - b.start_ms >= HOUR_MS // 2 for b in whole)
+    assert sum(b.rows for b in whole) + cutter.open.rows == len(p)
+
+
+def test_configuration_says_what_is_wrong():
+    assert list(DriftConfig().problems()) == []
+    bad = DriftConfig(method="magic", threshold=0.0, tolerated_shift=1.0, warm_up_ms=-1, adwin_delta=0.0)
+    assert len(list(bad.problems())) == 5
