@@ -37,7 +37,7 @@ class DenseNetwork(nn.Module):
             EachLinear(heads, before, after) for before, after in zip(units, units[1:], strict=False)
         )
         self.out = EachLinear(heads, units[-1], 1)
-        self.composition = Composition(graph)
+        self.composition: Composition = Composition(graph)
 
     def encode(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
         """Return the backbone's inputs: pooled_BD holds the features' vectors side by side in order of FEATURES."""
@@ -58,3 +58,7 @@ class DenseNetwork(nn.Module):
         """Return log probabilities per row and task."""
         result: LogProbabilities = self.composition(self.logits(dense_BF, pooled_BD))
         return result
+
+    def probabilities(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
+        """Return probabilities per row and task, (B, T), for serving."""
+        return self.composition.probabilities(self.logits(dense_BF, pooled_BD))

@@ -90,6 +90,7 @@ class Composition(nn.Module):
 
     paths_LP: Tensor
     members_2TM: Tensor
+    happens_PT: Tensor
 
     def __init__(self, graph: BehaviourGraph) -> None:
         super().__init__()
@@ -107,7 +108,11 @@ class Composition(nn.Module):
             for event, end in zip(events, ends, strict=True)
         ]
         self.register_buffer("paths_LP", incidence, persistent=False)
+        happens = torch.zeros(sum(len(graph.happens[task]) for task in TASKS), len(TASKS))
+        for task, event in enumerate(members[: len(TASKS)]):
+            happens[[path for path in event if path < len(paths)], task] = 1.0
         self.register_buffer("members_2TM", torch.tensor(members), persistent=False)
+        self.register_buffer("happens_PT", happens, persistent=False)
 
     def forward(self, logits_BK: Tensor) -> LogProbabilities:
         """Return log p and log(1 - p) per task for head logits (B, K)."""
@@ -116,3 +121,8 @@ class Composition(nn.Module):
         both_B2T = paths_BP[:, self.members_2TM].logsumexp(dim=2)
         tasks = len(TASKS)
         return LogProbabilities(both_B2T[:, :tasks], both_B2T[:, tasks:])
+
+    def probabilities(self, logits_BK: Tensor) -> Tensor:
+        """Return p per task, (B, T): faster than `forward` and equal to exp(logp_BT), for serving."""
+        literals_BL = functional.logsigmoid(torch.cat([logits_BK, -logits_BK], dim=1))
+        return (literals_BL @ self.paths_LP[:, : len(self.happens_PT)]).exp() @ self.happens_PT

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from springtide.model.config import ModelConfig
 from springtide.model.dense_network import DenseNetwork
@@ -29,35 +28,35 @@ class Scorer:
 
 
 class TableScorer:
-    """The same for ids that are rows already."""
+    """The same for ids that are rows already. Looks up in numpy, whose calls cost less than torch's for a few rows."""
 
     def __init__(self, config: ModelConfig, dense: Mapping[str, Tensor], tables: Mapping[str, Tensor]) -> None:
-        self._tables = tables
+        self._dim = config.embedding_dim
+        self._tables = {name: table.detach().numpy() for name, table in tables.items()}
         self._network = DenseNetwork(config)
         self._network.load_state_dict(dict(dense))
         self._network.eval().requires_grad_(requires_grad=False)
 
-    @torch.inference_mode()
     def score_rows(self, columns: RawColumns, rows_by_feature: Mapping[str, Rows]) -> NDArray[np.float32]:
         """Return float32 (N, T) for rows as `lookup_columns` gives them."""
-        slate_N = torch.from_numpy(columns.slate_N)
-        pooled = [self._pooled(name, columns, rows_by_feature[name], slate_N) for name in _NAMES]
-        output = self._network(torch.from_numpy(columns.dense_NF), torch.cat(pooled, dim=1))
-        scores: NDArray[np.float32] = output.logp_BT.exp().numpy()
-        return scores
-
-    def _pooled(self, name: str, columns: RawColumns, rows: Rows, slate_N: Tensor) -> Tensor:
-        """Return a feature's vector per row, (N, D)."""
-        table = self._tables[_TABLE_OF[name]]
-        if name == "history":
-            ends_S = np.cumsum(columns.history_lengths_S)
-            starts_S = torch.from_numpy(ends_S - columns.history_lengths_S)
-            pooled_SD = functional.embedding_bag(torch.from_numpy(rows), table, starts_S, mode="mean")
-            return pooled_SD[slate_N]
-        vectors = functional.embedding(torch.from_numpy(rows), table)
-        return vectors[slate_N] if name in _PER_SLATE else vectors
+        pooled_ND = np.empty((len(columns), len(FEATURES) * self._dim), np.float32)
+        for index, feature in enumerate(FEATURES):
+            table, rows = self._tables[feature.table], rows_by_feature[feature.name]
+            vectors = _means(table, rows, columns.history_lengths_S) if feature.name == "history" else table[rows]
+            if feature.per_slate and len(vectors) != 1:  # the vector of a single slate is broadcast
+                vectors = vectors[columns.slate_N]
+            pooled_ND[:, index * self._dim : (index + 1) * self._dim] = vectors
+        with torch.inference_mode():
+            scores_NT = self._network.probabilities(torch.from_numpy(columns.dense_NF), torch.from_numpy(pooled_ND))
+        result: NDArray[np.float32] = scores_NT.numpy()
+        return result
 
 
-_NAMES = [feature.name for feature in FEATURES]
-_TABLE_OF = {feature.name: feature.table for feature in FEATURES}
-_PER_SLATE = {feature.name for feature in FEATURES if feature.per_slate}
+def _means(table: NDArray[np.float32], rows: Rows, lengths_S: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the mean vector of each slate's rows, 0 for an empty one, (S, D)."""
+    means_SD = np.zeros((len(lengths_S), table.shape[1]), np.float32)
+    ends = np.cumsum(lengths_S).tolist()
+    for index, (length, end) in enumerate(zip(lengths_S.tolist(), ends, strict=True)):
+        if length:
+            means_SD[index] = table[rows[end - length : end]].mean(axis=0)
+    return means_SD
