@@ -82,7 +82,7 @@ class Stack:
         """
         views = self.watch.look()
         self._check(views)
-        done = {view.name for view in views if view.ready or (view.state == "EXITED" and not view.has_failed)}
+        done = {view.name for view in views if view.ready or view.is_done}
         for process in startable(self.plan.processes, self._started, done):
             self._start(process)
         self._sweep(views)
@@ -90,7 +90,7 @@ class Stack:
 
     def is_up(self, views: Sequence[View]) -> bool:
         """Return whether every process was started and is ready, or has done its work."""
-        return len(self._started) == len(views) and all(view.ready or view.state == "EXITED" for view in views)
+        return len(self._started) == len(views) and all(view.ready or view.is_done for view in views)
 
     def close(self) -> None:
         """End everything and let go of the state folder."""
@@ -144,7 +144,7 @@ class Stack:
 
     def _check(self, views: Sequence[View]) -> None:
         for view in views:
-            if view.ready or view.state == "EXITED":
+            if view.ready or view.is_done:
                 self._deadlines.pop(view.name, None)
             late = time.monotonic() > self._deadlines.get(view.name, float("inf"))
             if view.has_failed or late:

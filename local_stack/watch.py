@@ -12,6 +12,7 @@ from typing import Any
 from local_stack.broker.topics import is_answering
 from local_stack.keeper import Keeper, Kept
 from local_stack.processes import Process
+from local_stack.supervisor_conf import FINAL_EXITS
 
 _HEALTH_TIMEOUT_S = 2.0
 
@@ -34,8 +35,13 @@ class View:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it ended for good, and not because its work was done."""
-        return self.state == "FATAL" or (self.state == "EXITED" and self.exit_status != 0)
+        """Whether it ended for good and its work was not done; a crash is no failure, it is mended."""
+        return self.state == "FATAL" or (self.state == "EXITED" and self.exit_status in FINAL_EXITS[1:])
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it ended because its work was done."""
+        return self.state == "EXITED" and self.exit_status == 0
 
 
 class Watch:
