@@ -4,10 +4,10 @@ Feast holds the definitions and says where the rows lie and how long they hold; 
 Feast's (0.67, file source) gives fewer rows than it got: docs/decisions/feast-joins.md.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -31,11 +31,19 @@ from springtide.feature_join.as_of import latest_before
 from springtide.feature_join.offline_rows import read_rows
 from springtide.feature_join.repository import open_repository
 
-ENTITY_COLUMNS = ("row_id", FEAST_USER_KEY, FEAST_ITEM_KEY, "event_time_ms")
-_VIEWS = (
-    (FEAST_USER_VIEW, FEAST_USER_KEY, FEAST_USER_COLUMNS, USER_NUMBERS),
-    (FEAST_ITEM_VIEW, FEAST_ITEM_KEY, FEAST_ITEM_COLUMNS, ITEM_NUMBERS),
-)
+ENTITY_COLUMNS: Final = ("row_id", FEAST_USER_KEY, FEAST_ITEM_KEY, "event_time_ms")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _View:
+    name: str
+    key: str
+    stored: tuple[str, ...]
+    """Columns as Feast stores them."""
+    numbers: tuple[str, ...]
+    """Names of the vector's entries."""
+    folder: Path
+    max_age_ms: int
 
 
 class PointInTimeFeatures:
@@ -44,11 +52,14 @@ class PointInTimeFeatures:
     def __init__(self, repo_path: Path, wait_seconds: float = 0.0) -> None:
         """Read the definitions; raises StateError when the writer has made none in `wait_seconds`."""
         store = open_repository(repo_path, wait_seconds)
-        self._sources: dict[str, tuple[Path, int]] = {}
-        for view, *_ in _VIEWS:
-            definition = store.get_feature_view(view)
-            max_age_ms = round(definition.ttl.total_seconds() * 1000)
-            self._sources[view] = (repo_path / definition.batch_source.path, max_age_ms)
+        self._views = [
+            _open_view(
+                store, repo_path, FEAST_USER_VIEW, FEAST_USER_KEY, stored=FEAST_USER_COLUMNS, numbers=USER_NUMBERS
+            ),
+            _open_view(
+                store, repo_path, FEAST_ITEM_VIEW, FEAST_ITEM_KEY, stored=FEAST_ITEM_COLUMNS, numbers=ITEM_NUMBERS
+            ),
+        ]
 
     def join(self, entity_rows: pd.DataFrame, lag: timedelta = timedelta(0)) -> pd.DataFrame:
         """Add every feature to N rows; as many come out, in the same order, with the same index.
@@ -68,38 +79,44 @@ class PointInTimeFeatures:
         _check(entity_rows)
         times_ms = entity_rows["event_time_ms"].to_numpy(dtype=np.int64) - round(lag.total_seconds() * 1000)
         columns: dict[str, Any] = {}
-        for view, key, stored, names in _VIEWS:
-            columns.update(self._view_columns(view, key, stored, names, entity_rows[key].to_numpy(object), times_ms))
+        for view in self._views:
+            columns.update(_view_columns(view, entity_rows[view.key].to_numpy(object), times_ms))
         joined = pd.concat([entity_rows, pd.DataFrame(columns, index=entity_rows.index)], axis=1)
         if len(joined) != len(entity_rows):
             raise ShapeError(f"feature join: expected {len(entity_rows)} rows out, got {len(joined)}; report this")
         return joined
 
-    def _view_columns(
-        self,
-        view: str,
-        key: str,
-        stored: Sequence[str],
-        names: Sequence[str],
-        entities: NDArray[np.object_],
-        times_ms: NDArray[np.int64],
-    ) -> dict[str, Any]:
-        folder, max_age_ms = self._sources[view]
-        index = np.full(len(entities), -1, dtype=np.int64)
-        table = None
-        if len(entities):
-            span = int(times_ms.min()) - max_age_ms, int(times_ms.max())
-            table = read_rows(folder, *span, [key, FEAST_EVENT_TIME, *stored])
-        if table is not None:
-            feature_times_ms = table[FEAST_EVENT_TIME].cast("timestamp[ms, tz=UTC]").cast("int64").to_numpy()
-            feature_entities = table[key].to_numpy(zero_copy_only=False)
-            index = latest_before(entities, times_ms, feature_entities, feature_times_ms, max_age_ms)
-        numbers = _numbers(table, index, names, view)
-        columns: dict[str, Any] = {feast_column(view, name): numbers[:, at] for at, name in enumerate(names)}
-        for name in stored:
-            if name != FEAST_NUMBERS:
-                columns[feast_column(view, name)] = _lists(table, index, name)
-        return columns
+
+def _open_view(
+    store: Any, repo_path: Path, name: str, key: str, *, stored: tuple[str, ...], numbers: tuple[str, ...]
+) -> _View:
+    definition = store.get_feature_view(name)
+    return _View(
+        name=name,
+        key=key,
+        stored=stored,
+        numbers=numbers,
+        folder=repo_path / definition.batch_source.path,
+        max_age_ms=round(definition.ttl.total_seconds() * 1000),
+    )
+
+
+def _view_columns(view: _View, entities: NDArray[np.object_], times_ms: NDArray[np.int64]) -> dict[str, Any]:
+    index = np.full(len(entities), -1, dtype=np.int64)
+    table = None
+    if len(entities):
+        span = int(times_ms.min()) - view.max_age_ms, int(times_ms.max())
+        table = read_rows(view.folder, *span, [view.key, FEAST_EVENT_TIME, *view.stored])
+    if table is not None:
+        feature_times_ms = table[FEAST_EVENT_TIME].cast("timestamp[ms, tz=UTC]").cast("int64").to_numpy()
+        feature_entities = table[view.key].to_numpy(zero_copy_only=False)
+        index = latest_before(entities, times_ms, feature_entities, feature_times_ms, view.max_age_ms)
+    numbers = _numbers(table, index, view)
+    columns: dict[str, Any] = {feast_column(view.name, name): numbers[:, at] for at, name in enumerate(view.numbers)}
+    for name in view.stored:
+        if name != FEAST_NUMBERS:
+            columns[feast_column(view.name, name)] = _lists(table, index, name)
+    return columns
 
 
 def _check(entity_rows: pd.DataFrame) -> None:
@@ -111,23 +128,24 @@ def _check(entity_rows: pd.DataFrame) -> None:
         raise ShapeError(f"feature join: expected unique row_id, got {repeated!r} twice; number the rows")
 
 
-def _numbers(table: Any, index: NDArray[np.int64], names: Sequence[str], view: str) -> NDArray[np.float64]:
-    """(N, len(names)), NaN where the index is -1."""
-    numbers = np.full((len(index), len(names)), np.nan)
+def _numbers(table: Any, index: NDArray[np.int64], view: _View) -> NDArray[np.float64]:
+    """(N, len(view.numbers)), NaN where the index is -1."""
+    width = len(view.numbers)
+    numbers = np.full((len(index), width), np.nan)
     known = index >= 0
     if known.any():
         taken = table[FEAST_NUMBERS].take(index[known]).combine_chunks()
         values = taken.flatten().to_numpy()
-        if len(values) != known.sum() * len(names) or (np.diff(taken.offsets.to_numpy()) != len(names)).any():
+        if len(values) != known.sum() * width or (np.diff(taken.offsets.to_numpy()) != width).any():
             raise StateError(
-                f"{view}: expected {len(names)} numbers a row ({', '.join(names)}), got others; "
+                f"{view.name}: expected {width} numbers a row ({', '.join(view.numbers)}), got others; "
                 "clear the offline store or join with the release that wrote it"
             )
-        numbers[known] = values.reshape(-1, len(names))
+        numbers[known] = values.reshape(-1, width)
     return numbers
 
 
-def _lists(table: Any, index: NDArray[np.int64], name: str) -> "pd.Series[Any]":
+def _lists(table: Any, index: NDArray[np.int64], name: str) -> NDArray[np.object_]:
     """(N,) of lists, empty where the index is -1."""
     lists: NDArray[np.object_] = np.empty(len(index), dtype=object)
     known = np.flatnonzero(index >= 0)
@@ -139,4 +157,4 @@ def _lists(table: Any, index: NDArray[np.int64], name: str) -> "pd.Series[Any]":
             lists[position] = made[at]
     for position in np.flatnonzero(index < 0):
         lists[position] = []
-    return pd.Series(lists)
+    return lists
