@@ -1,4 +1,4 @@
-"""The sections that many processes read: `process`, `kafka` and `labels`."""
+"""The sections that many processes read: `process`, `kafka`, `labels` and `bundles`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -103,3 +103,15 @@ class LabelsConfig:
                 )
         if self.allowed_lateness < timedelta(0):
             yield f"labels.allowed_lateness: expected at least 0, got {self.allowed_lateness}; raise it"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BundlesConfig:
+    """Section `[bundles]`: where trainer and serving meet."""
+
+    folder: Path = Path("bundles")
+    """Root of all bundles, `{root}/{chain}/{version}/`; beneath `process.state_folder` unless absolute."""
+
+    def root(self, state_folder: Path) -> Path:
+        """Give the root for a process's state folder."""
+        return state_folder / self.folder
