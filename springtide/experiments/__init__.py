@@ -1,0 +1,1 @@
+"""Experiment statistics: assignment, estimates, sequential tests, health and verdicts; all pure."""
