@@ -47,7 +47,7 @@ def apply(folder: Path, config: FeatureStoreConfig) -> FeatureStore:
         staged.unlink(missing_ok=True)
     settings = folder / "staged.yaml"
     settings.write_text(render(config, registry=staged.name))
-    FeatureStore(fs_yaml_file=settings).apply(list(DEFINITIONS))
+    FeatureStore(repo_path=str(folder), fs_yaml_file=settings).apply(list(DEFINITIONS))
     os.replace(staged, folder / REGISTRY)
     settings.write_text(render(config))
     os.replace(settings, folder / "feature_store.yaml")
