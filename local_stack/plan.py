@@ -29,6 +29,12 @@ class Plan:
     workdir: Path
     """Folder that the processes run in."""
 
+    config_file: Path
+    """The settings profile, absolute."""
+
+    sets: tuple[str, ...]
+    """`section.key=value` overrides on top of it."""
+
     processes: list[Process]
     """In starting order."""
 
@@ -76,6 +82,8 @@ def make_plan(
         state=state,
         cache=cache_folder(environ),
         workdir=workdir,
+        config_file=config_file.absolute(),
+        sets=tuple(sets),
         processes=process_table(config_file.absolute(), state, sets, local_stack.health_port_base, rows),
         process=sections["process"],
         kafka=sections["kafka"],

@@ -19,6 +19,7 @@ from local_stack.keeper import Keeper, environment_for
 from local_stack.lock import LOCK, take_lock
 from local_stack.plan import Plan
 from local_stack.processes import BROKER, Process, startable, stop_waves
+from local_stack.run_record import page_token, write_record
 from local_stack.supervisor_conf import render_conf
 from local_stack.watch import View, Watch
 
@@ -26,6 +27,9 @@ Tell = Callable[[str], None]
 
 KEPT_FILES = (MARKER, LOCK)
 """What a wipe leaves: the folder stays ours and stays locked."""
+
+TOKEN_VARIABLE = "SPRINGTIDE__MONITORING__TOKEN"
+"""Passed in the environment: a command line can be read by everyone on the machine."""
 
 ORPHAN_GRACE_S = 8.0
 """How long what a crashed process started may take to end by itself, seconds."""
@@ -71,7 +75,9 @@ class Stack:
         conf = state / "supervisord.conf"
         conf.write_text(render_conf(self.plan.processes, state, self.plan.workdir), encoding="utf-8")
         conf.chmod(0o600)
-        self._child = self.keeper.spawn(conf, environment_for(self.plan.run_id))
+        write_record(self.plan)
+        environment = {**environment_for(self.plan.run_id), TOKEN_VARIABLE: page_token(state)}
+        self._child = self.keeper.spawn(conf, environment)
 
     def step(self) -> list[View]:
         """Look once, start what may start now, and return what was seen.

@@ -1,0 +1,88 @@
+"""The demo's story: start everything, let the simulated days pass, let the streams drain, measure.
+
+A story is told by one view after another; it decides in which phase the run is and when it is over.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+
+from local_stack.plan import Plan
+from local_stack.processes import SIMULATOR
+from local_stack.samples import Sample, total
+from local_stack.watch import View
+from springtide.contracts import metric_names
+
+READERS = ("streaming_joiner", "streaming_features", "feature_store", "trainer")
+"""Whose backlog must be empty before the run is measured."""
+
+_CALM_LOOKS = 3
+"""Looks in a row without backlog: one can fall between two polls of a reader."""
+
+
+class Phase(enum.StrEnum):
+    """Where a run stands."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DRAINING = "draining"
+    MEASURED = "done"
+
+
+class Story:
+    """Follows one run through its phases.
+
+    Args:
+        plan: the run.
+        read_samples: gives every process's samples; asked only while draining.
+    """
+
+    def __init__(self, plan: Plan, read_samples: Callable[[], Sequence[Sample]]) -> None:
+        self.phase = Phase.STARTING
+        self.day = 0.0
+        self.days = float(plan.value("simulator", "days", 0.0))
+        self.first_numbers_s: float | None = None
+        self.ended_s: float | None = None
+        self.drained = False
+        self._drain_limit_s = plan.local_stack.drain_timeout.total_seconds()
+        self._read_samples = read_samples
+        self._calm = 0
+
+    def advance(self, views: Sequence[View], elapsed_s: float) -> Phase:
+        """Take a look into account and return the phase the run is in now.
+
+        Args:
+            views: every process as last seen.
+            elapsed_s: wall time since the run's start, seconds.
+        """
+        teller = next((view for view in views if view.name == SIMULATOR), None)
+        if teller is None:
+            return self.phase
+        self._note_progress(teller, elapsed_s)
+        if self.phase is Phase.STARTING and teller.ready:
+            self.phase = Phase.RUNNING
+        if self.phase is Phase.RUNNING and has_told_all(teller):
+            self.phase, self.ended_s = Phase.DRAINING, elapsed_s
+        elif self.phase is Phase.DRAINING:
+            self._drain(elapsed_s)
+        return self.phase
+
+    def _note_progress(self, teller: View, elapsed_s: float) -> None:
+        self.day = float(teller.details.get("day", self.day))
+        self.days = float(teller.details.get("days", self.days))
+        if self.first_numbers_s is None and self.day > 0:
+            self.first_numbers_s = elapsed_s
+
+    def _drain(self, elapsed_s: float) -> None:
+        backlog = total(self._read_samples(), metric_names.CONSUMER_LAG)
+        self._calm = self._calm + 1 if backlog == 0 else 0
+        self.drained = self._calm >= _CALM_LOOKS
+        too_long = elapsed_s - (self.ended_s or 0.0) > self._drain_limit_s
+        if self.drained or too_long:
+            self.phase = Phase.MEASURED
+
+
+def has_told_all(teller: View) -> bool:
+    """Return whether the simulator has nothing more to tell."""
+    return teller.is_done or bool(teller.details.get("done"))
