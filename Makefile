@@ -71,7 +71,7 @@ schemas: $(STAMP) ## Freeze the message schemas again, after a deliberate change
 	@$(BIN)/python -m springtide.contracts.freeze_schemas
 
 clean-state: ## Remove the embedded stack's state (broker, checkpoints, features, logs).
-	@rm -rf .springtide
+	@if [ -x $(BIN)/springtide ]; then $(BIN)/springtide clean-state; else rm -rf .springtide; fi
 
 clean: clean-state ## Remove the virtual environment and caches as well.
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -66,10 +66,13 @@ def stop(given: Namespace) -> int:
     left = orphans.members(run_id)
     if not front and not left:
         raise NotRunningError(f"{run_id}: expected a running stack, got none; start one with `make demo`")
+    keeper = Keeper(state_folder(os.environ))
     if front:
         os.kill(front, signal.SIGTERM)
+    elif keeper.is_up():
+        os.kill(keeper.pid(), signal.SIGTERM)  # it ends its processes in reverse order
     else:
-        orphans.end(left, grace_s=60.0)
+        orphans.end(left)
     deadline = time.monotonic() + _STOP_TIMEOUT_S
     while holder(state_folder(os.environ)) or orphans.members(run_id):
         if time.monotonic() > deadline:
