@@ -1,0 +1,71 @@
+"""What the shell and a pure core say to each other.
+
+A core owns the state of one input partition. It changes only by `merge`, one record after the other; it emits
+only at triggers, and whether a record is a trigger follows from the input alone. At a trigger the shell
+
+  1. takes `collect()` and sends it, and waits until the broker has every message;
+  2. writes `settle()` into the partition's table, in this order: changed entries with their flags, then the
+     partition's own entry with the applied offset, then deletions;
+  3. waits until the changelog has them, and only then lets the input be committed up to this record.
+
+Nothing else is ever committed, so a crash at any point replays whole intervals between triggers. A replayed
+record at or below the applied offset is skipped; one above it meets either the old entry, or the very entry
+that the interrupted trigger wrote, and merging again changes neither.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One input record."""
+
+    offset: int
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to send, to a topic by its name without prefix."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    partition: int | None = None
+    """None: the key decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One change of the table; no value deletes the entry."""
+
+    key: bytes
+    value: bytes | None
+
+
+class Core(Protocol):
+    """The state of one input partition."""
+
+    @property
+    def applied(self) -> int:
+        """Offset of the last completed trigger, -1 before the first."""
+        ...
+
+    def restore(self, entries: Mapping[bytes, bytes]) -> None:
+        """Take over the partition's entries as the table holds them; once, before anything else."""
+        ...
+
+    def merge(self, record: Record) -> bool:
+        """Take in one record; true when it is a trigger."""
+        ...
+
+    def collect(self) -> list[Message]:
+        """At a trigger: everything that is due, to be acknowledged before anything is written."""
+        ...
+
+    def settle(self, offset: int) -> Iterable[Write]:
+        """After the acknowledgement: what to write, in order; `offset` is the trigger's."""
+        ...

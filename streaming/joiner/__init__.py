@@ -1,0 +1,1 @@
+"""The label joiner: a pure core; lists of records in, rows out."""

@@ -1,0 +1,1 @@
+"""The Faust shell: what turns a pure core into a process that loses nothing when it is killed."""
