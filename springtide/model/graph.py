@@ -22,7 +22,7 @@ class LogProbabilities(NamedTuple):
     """What a network says of each row and task."""
 
     logp_BT: Tensor
-    """log p per impression, T in the order of TASKS; always below 0."""
+    """log p per impression, T in the order of TASKS; never above 0."""
     log1mp_BT: Tensor
     """log(1 - p)."""
 
@@ -118,11 +118,11 @@ class Composition(nn.Module):
         """Return log p and log(1 - p) per task for head logits (B, K)."""
         literals_BL = functional.logsigmoid(torch.cat([logits_BK, -logits_BK], dim=1))
         paths_BP = functional.pad(literals_BL @ self.paths_LP, (0, 1), value=-torch.inf)
-        both_B2T = paths_BP[:, self.members_2TM].logsumexp(dim=2)
+        both_B2T = paths_BP[:, self.members_2TM].logsumexp(dim=2).clamp(max=0.0)  # rounding may pass 0
         tasks = len(TASKS)
         return LogProbabilities(both_B2T[:, :tasks], both_B2T[:, tasks:])
 
     def probabilities(self, logits_BK: Tensor) -> Tensor:
         """Return p per task, (B, T): faster than `forward` and equal to exp(logp_BT), for serving."""
         literals_BL = functional.logsigmoid(torch.cat([logits_BK, -logits_BK], dim=1))
-        return (literals_BL @ self.paths_LP[:, : len(self.happens_PT)]).exp() @ self.happens_PT
+        return ((literals_BL @ self.paths_LP[:, : len(self.happens_PT)]).exp() @ self.happens_PT).clamp(max=1.0)

@@ -1,0 +1,162 @@
+"""The id table against a plain model of it, and its journal against its map."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from springtide.contracts.errors import StateError
+from springtide.model.id_map import FALLBACK_ROW, IdMap, Journal
+from springtide.model.id_table import PENDING_PER_ROW, IdTable
+
+Step = tuple[list[str], int]
+
+ids = st.lists(st.sampled_from([f"ü{number}" for number in range(9)] + [""]), max_size=8)
+steps = st.lists(st.tuples(ids, st.integers(0, 50)), max_size=25)
+
+
+def new_table(capacity: int = 5, admission_count: int = 2, expiry_ms: int = 60) -> IdTable:
+    return IdTable(capacity=capacity, admission_count=admission_count, expiry_ms=expiry_ms)
+
+
+def play(table: IdTable, history: list[Step]) -> None:
+    now = 0
+    for number, (seen, gap) in enumerate(history):
+        now += gap
+        table.observe(seen, now)
+        if number % 4 == 3:
+            table.expire(now)
+
+
+@given(steps)
+def test_rows_are_unique_within_capacity_and_never_the_fallback(history: list[Step]) -> None:
+    table = new_table()
+    play(table, history)
+    rows = list(table.id_map().row_of.values())
+    assert len(set(rows)) == len(rows) == len(table) <= table.capacity - 1
+    assert all(FALLBACK_ROW < row < table.capacity for row in rows)
+
+
+@given(steps)
+def test_equal_histories_give_equal_tables(history: list[Step]) -> None:
+    one, two = new_table(), new_table()
+    play(one, history)
+    play(two, history)
+    assert {name: part.tolist() for name, part in one.to_arrays().items()} == {
+        name: part.tolist() for name, part in two.to_arrays().items()
+    }
+
+
+@given(steps, st.integers(1, 6))
+def test_journals_in_sequence_equal_the_map(history: list[Step], every: int) -> None:
+    table, served = new_table(), IdMap({})
+    for number, step in enumerate(history):
+        play(table, [step])
+        if number % every == 0:
+            table.expire(step[1])
+            served = served.apply(Journal.from_arrays(table.take_journal().to_arrays()))
+            assert served.row_of == table.id_map().row_of
+    assert served.apply(table.take_journal()).row_of == table.id_map().row_of
+
+
+@given(steps, steps)
+@settings(max_examples=50)
+def test_a_restored_table_goes_on_as_the_original(before: list[Step], after: list[Step]) -> None:
+    table, restored = new_table(), new_table()
+    play(table, before)
+    restored.load_arrays(table.to_arrays())
+    play(table, after)
+    play(restored, after)
+    assert {name: part.tolist() for name, part in table.to_arrays().items()} == {
+        name: part.tolist() for name, part in restored.to_arrays().items()
+    }
+
+
+@given(steps)
+def test_every_row_that_changes_its_id_is_reset(history: list[Step]) -> None:
+    table = new_table()
+    owner: dict[int, str] = {}
+    now = 0
+    for seen, gap in history:
+        now += gap
+        table.observe(seen, now)
+        reset = set(table.rows_to_reset().tolist())
+        current = {row: raw_id for raw_id, row in table.id_map().row_of.items()}
+        changed = {row for row, raw_id in current.items() if owner.get(row) != raw_id}
+        assert changed <= reset
+        owner.update(current)
+
+
+def test_an_id_is_admitted_at_its_count_and_until_then_reads_the_fallback() -> None:
+    table = new_table(admission_count=3)
+    assert table.observe(["a"], 0).tolist() == [FALLBACK_ROW]
+    assert table.observe(["a", "a"], 1).tolist() == [1, 1]
+    assert table.lookup(["a", "b", ""]).tolist() == [1, FALLBACK_ROW, FALLBACK_ROW]
+
+
+def test_lookup_changes_nothing() -> None:
+    table = new_table(admission_count=1)
+    table.lookup(["a", "a", "a"])
+    assert len(table) == table.pending == 0
+
+
+def test_expiry_is_by_event_time_and_frees_the_row() -> None:
+    table = new_table(admission_count=1, expiry_ms=100)
+    table.observe(["old", "young"], [0, 50])  # type: ignore[arg-type]
+    assert table.expire(100) == 0
+    assert table.expire(101) == 1
+    assert table.observe(["new"], 101).tolist() == [1]
+    assert 1 in table.rows_to_reset()
+
+
+def test_a_late_event_does_not_make_an_id_older() -> None:
+    table = new_table(admission_count=1, expiry_ms=100)
+    table.observe(["a"], 90)
+    table.observe(["a"], 10)
+    assert table.expire(150) == 0
+
+
+def test_at_capacity_the_longest_unseen_makes_room() -> None:
+    table = new_table(capacity=3, admission_count=1)
+    table.observe(["a"], 1)
+    table.observe(["b"], 2)
+    table.observe(["a"], 3)
+    table.observe(["c"], 4)
+    assert dict(table.id_map().row_of) == {"a": 1, "c": 2}
+    assert table.take_journal() == Journal(admitted={"a": 1, "c": 2}, evicted={})
+
+
+def test_an_eviction_that_serving_knows_of_is_journalled() -> None:
+    table = new_table(capacity=2, admission_count=1)
+    table.observe(["a"], 1)
+    served = IdMap({}).apply(table.take_journal())
+    table.observe(["b"], 2)
+    journal = table.take_journal()
+    assert journal == Journal(admitted={"b": 1}, evicted={"a": 1})
+    assert served.apply(journal).row_of == {"b": 1}
+    assert served.row_of == {"a": 1}
+
+
+def test_ids_that_never_get_admitted_stay_bounded() -> None:
+    table = new_table(capacity=4, admission_count=2)
+    for number in range(200):
+        table.observe([f"x{number}"], number)
+    assert table.pending <= PENDING_PER_ROW * table.capacity
+
+
+def test_a_journal_of_another_base_is_refused() -> None:
+    with pytest.raises(StateError, match="start from the base"):
+        IdMap({"a": 2}).apply(Journal(admitted={}, evicted={"a": 1}))
+
+
+def test_a_snapshot_of_a_larger_table_is_refused() -> None:
+    large = new_table(capacity=9, admission_count=1)
+    large.observe([f"x{number}" for number in range(8)], 0)
+    with pytest.raises(StateError, match="capacities"):
+        new_table(capacity=5).load_arrays(large.to_arrays())
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers(1, 1000), max_size=8))
+def test_id_maps_survive_arrays(row_of: dict[str, int]) -> None:
+    assert IdMap.from_arrays(IdMap(row_of).to_arrays()).row_of == row_of
