@@ -11,7 +11,7 @@ from springtide.contracts.tasks import TASKS
 
 BACKBONES: Final = ("mmoe", "omoe", "shared-bottom", "separate")
 GRAPHS: Final = ("esm2", "esmm", "independent")
-TABLES: Final = ("user", "item", "category", "device", "country")
+TABLES: Final = ("user", "item", "category", "device", "country", "position")
 """Every embedding table."""
 
 
@@ -33,12 +33,21 @@ class ModelConfig:
     """Hidden units per layer of a head's tower."""
     gate_dropout: float = 0.0
     """Share of gate weights dropped in training against expert collapse, 0 to below 1."""
+    position_tower: bool = True
+    """Learn what the position adds to a first behaviour beside everything else, so that the rest need not."""
     capacities: dict[str, int] = field(
-        default_factory=lambda: {"user": 20_000, "item": 8_000, "category": 512, "device": 32, "country": 128}
+        default_factory=lambda: {
+            "user": 20_000,
+            "item": 8_000,
+            "category": 512,
+            "device": 32,
+            "country": 128,
+            "position": 64,
+        }
     )
     """Rows per table, the fallback row 0 among them."""
     admission_counts: dict[str, int] = field(
-        default_factory=lambda: {"user": 2, "item": 3, "category": 1, "device": 1, "country": 1}
+        default_factory=lambda: {"user": 2, "item": 3, "category": 1, "device": 1, "country": 1, "position": 1}
     )
     """Observations before an id gets a row of its own, per table."""
     expiries: dict[str, timedelta] = field(

@@ -22,21 +22,24 @@ FIRST_LOGIT = -2.0
 
 
 class DenseNetwork(nn.Module):
-    """Encoder, backbone, towers and behaviour graph."""
+    """Encoder, backbone, towers, position tower and behaviour graph."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         graph = GRAPHS[config.graph]
         heads = len(graph.heads)
         self.dim = config.embedding_dim
-        # all pooled vectors, two elementwise products (user x item, history x item), the dense features
-        inputs = (len(FEATURES) + 2) * config.embedding_dim + len(DENSE_FEATURES)
+        # all pooled vectors but position's, two elementwise products (user x item, history x item), the dense features
+        inputs = (len(FEATURES) - 1 + 2) * config.embedding_dim + len(DENSE_FEATURES)
         self.backbone = build_backbone(config, inputs, heads)
         units = (config.expert_units[-1], *config.tower_units)
         self.towers = nn.ModuleList(
             EachLinear(heads, before, after) for before, after in zip(units, units[1:], strict=False)
         )
         self.out = EachLinear(heads, units[-1], 1)
+        # shallow tower beside the rest (Zhao et al. 2019); position is unknown when serving: the fallback row's vector
+        first = graph.first_heads
+        self.position_tower = nn.Linear(self.dim, first, bias=False) if config.position_tower else None
         self.composition: Composition = Composition(graph)
 
     def encode(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
@@ -44,7 +47,7 @@ class DenseNetwork(nn.Module):
         user, item, history = (
             pooled_BD[:, index * self.dim : (index + 1) * self.dim] for index in (_USER, _ITEM, _HISTORY)
         )
-        return torch.cat([pooled_BD, user * item, history * item, dense_BF], dim=1)
+        return torch.cat([pooled_BD[:, : -self.dim], user * item, history * item, dense_BF], dim=1)
 
     def logits(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
         """Return each head's logit, (B, K)."""
@@ -52,7 +55,10 @@ class DenseNetwork(nn.Module):
         for layer in self.towers:
             hidden_BKH = functional.relu(layer(hidden_BKH))
         logits_BK: Tensor = self.out(hidden_BKH).squeeze(2)
-        return logits_BK + FIRST_LOGIT
+        if self.position_tower is None:
+            return logits_BK + FIRST_LOGIT
+        seen_BR = self.position_tower(pooled_BD[:, -self.dim :])
+        return logits_BK + functional.pad(seen_BR, (0, logits_BK.shape[1] - seen_BR.shape[1])) + FIRST_LOGIT
 
     def forward(self, dense_BF: Tensor, pooled_BD: Tensor) -> LogProbabilities:
         """Return log probabilities per row and task."""

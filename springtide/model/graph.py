@@ -38,6 +38,11 @@ class BehaviourGraph:
     fails: dict[Task, tuple[Path, ...]]
     """Disjoint paths whose probabilities add up to the task's complement."""
 
+    @property
+    def first_heads(self) -> int:
+        """How many heads have no parent; they come first, and they alone depend on being seen."""
+        return sum("|" not in head for head in self.heads)
+
 
 GRAPHS: Final[dict[str, BehaviourGraph]] = {
     # Every task from its own head, nothing composed.

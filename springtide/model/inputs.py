@@ -4,6 +4,7 @@ N rows are the items of S slates, slate after slate. Item-side columns have N en
 says which slate a row belongs to. Tensor shapes: N rows, S slates, F dense features.
 """
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -44,8 +45,12 @@ FEATURES: Final = (
     Feature(name="device", table="device", per_slate=True, observed=True),
     Feature(name="country", table="country", per_slate=True, observed=True),
     Feature(name="history", table="item", per_slate=True, observed=False),
+    Feature(name="position", table="position", per_slate=False, observed=True),
 )
-"""In the order in which their embeddings are concatenated."""
+"""In the order in which their embeddings are concatenated; position is last, for it goes past the backbone."""
+
+POSITION_DROPOUT: Final = 10
+"""One position in so many is withheld in training, so that scores without one, as in serving, are calibrated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +98,7 @@ def columns_from_slate(
     Raises:
         ShapeError: an item column of `features` has not N entries.
     """
-    return _columns([(features, item_ids, user_id, context, event_time_ms)])
+    return _columns([(features, item_ids, user_id, context, event_time_ms)], [""] * len(item_ids))
 
 
 def columns_from_samples(samples: Sequence[Sample]) -> RawColumns:
@@ -102,7 +107,8 @@ def columns_from_samples(samples: Sequence[Sample]) -> RawColumns:
     Raises:
         ShapeError: an item column of a sample's features does not fit its items.
     """
-    return _columns([(row.features, row.item_ids, row.user_id, row.context, row.impression_time_ms) for row in samples])
+    slates = [(row.features, row.item_ids, row.user_id, row.context, row.impression_time_ms) for row in samples]
+    return _columns(slates, [position for row in samples for position in _positions(row)])
 
 
 def lookup_columns(columns: RawColumns, tables: Mapping[str, ReadsIds]) -> dict[str, Rows]:
@@ -127,7 +133,13 @@ def observe_columns(columns: RawColumns, tables: Mapping[str, CountsIds]) -> dic
 _Slate = tuple[SlateFeatures | None, Sequence[str], str, Context, int]
 
 
-def _columns(slates: Sequence[_Slate]) -> RawColumns:
+def _positions(sample: Sample) -> list[str]:
+    """Return each row's position as an id, empty where withheld; which ones depends on the request alone."""
+    withheld = zlib.crc32(sample.request_id.encode()) % POSITION_DROPOUT
+    return ["" if place % POSITION_DROPOUT == withheld else str(place) for place in sample.positions]
+
+
+def _columns(slates: Sequence[_Slate], positions: list[str]) -> RawColumns:
     item_ids = [item for slate in slates for item in slate[1]]
     sizes = np.array([len(slate[1]) for slate in slates], np.int64)
     raw = RawSlates.zeros(np.repeat(np.arange(len(slates)), sizes), np.array([slate[4] for slate in slates], np.int64))
@@ -156,6 +168,7 @@ def _columns(slates: Sequence[_Slate]) -> RawColumns:
             "device": [slate[3].device for slate in slates],
             "country": [slate[3].country for slate in slates],
             "history": history,
+            "position": positions,
         },
         history_lengths_S=lengths_S,
     )

@@ -11,7 +11,7 @@ from springtide.contracts.events import Context, SlateFeatures
 from springtide.contracts.features import ITEM_FEATURES, USER_FEATURES
 from springtide.contracts.samples import Sample
 from springtide.contracts.tasks import TASKS
-from springtide.model.config import ModelConfig
+from springtide.model.config import TABLES, ModelConfig
 from springtide.model.presets import preset
 
 NOW = 1_700_000_000_000
@@ -28,8 +28,8 @@ def sizes() -> ModelConfig:
             experts=3,
             expert_units=(8, 6),
             tower_units=(5,),
-            capacities={"user": 40, "item": 60, "category": 16, "device": 4, "country": 8},
-            admission_counts=dict.fromkeys(("user", "item", "category", "device", "country"), 1),
+            capacities={"user": 40, "item": 60, "category": 16, "device": 4, "country": 8, "position": 12},
+            admission_counts=dict.fromkeys(TABLES, 1),
         )
     )
 

@@ -20,6 +20,7 @@ from springtide.model.id_table import IdTable
 from springtide.model.inputs import (
     DENSE_FEATURES,
     FEATURES,
+    POSITION_DROPOUT,
     RECENT_ITEMS_USED,
     RawColumns,
     columns_from_samples,
@@ -137,6 +138,7 @@ def test_a_batch_holds_each_rows_own_bags(make_sample: MakeSample) -> None:
                 "device": ["phone"],
                 "country": ["NL"],
                 "history": sample.features.recent_items[-RECENT_ITEMS_USED:],
+                "position": [columns.ids["position"][row]],
             }
             for feature in FEATURES:
                 found = batch.sparse[feature.name].to_dense()[row].tolist()
@@ -153,6 +155,25 @@ def test_only_what_was_shown_counts_towards_admission(make_sample: MakeSample) -
     assert all((rows == 0).all() for rows in before.values())
     observe_columns(columns, tables)
     assert set(tables["item"].id_map().row_of) == set(sample.item_ids)
+
+
+def test_one_position_in_ten_is_withheld_and_serving_has_none(make_sample: MakeSample) -> None:
+    long = [msgspec.structs.replace(make_sample(seed, items=50), positions=list(range(1, 51))) for seed in range(40)]
+    positions = columns_from_samples(long).ids["position"]
+    assert positions.count("") == len(positions) / POSITION_DROPOUT
+    for place in range(1, 11):  # every place is withheld in some slates and known in others
+        withheld = [columns_from_samples([sample]).ids["position"][place - 1] == "" for sample in long]
+        assert 0 < sum(withheld) < 20
+    assert columns_from_samples(long).ids["position"] == positions
+    assert set(slate(None, ["i1", "i2"]).ids["position"]) == {""}
+
+
+def test_a_corrected_row_withholds_its_position_as_its_slate_did(make_sample: MakeSample) -> None:
+    sample = make_sample(5, items=12)
+    whole = columns_from_samples([sample]).ids["position"]
+    for place in range(12):
+        row = msgspec.structs.replace(sample, item_ids=[sample.item_ids[place]], positions=[place + 1], features=None)
+        assert columns_from_samples([row]).ids["position"] == [whole[place]]
 
 
 def test_no_samples_give_no_rows() -> None:

@@ -14,6 +14,7 @@ from springtide.model.backbones import MixtureOfExperts, build_backbone
 from springtide.model.batch import Batch, make_batch
 from springtide.model.config import ModelConfig
 from springtide.model.golden import golden_inputs
+from springtide.model.inputs import FEATURES
 from springtide.model.loss import task_losses, weighted_loss
 from springtide.model.network import RankingNetwork, build_network
 from springtide.model.presets import names, preset
@@ -54,8 +55,23 @@ def test_a_row_scores_the_same_alone_and_in_any_order(sizes: ModelConfig) -> Non
     scores = scorer.score_rows(columns, rows)
     order = np.random.default_rng(2).permutation(len(columns))
     shuffled = replace(columns, dense_NF=columns.dense_NF[order], slate_N=columns.slate_N[order])
-    moved = {name: part[order] if name in ("item_id", "category") else part for name, part in rows.items()}
+    moved = {name: part[order] if name in ("item_id", "category", "position") else part for name, part in rows.items()}
     np.testing.assert_allclose(scorer.score_rows(shuffled, moved), scores[order], atol=1e-6)
+
+
+def test_a_position_moves_a_click_but_no_conditional_head(sizes: ModelConfig) -> None:
+    columns, rows = golden_inputs(sizes)
+    network = build_network(sizes)
+    pooled = torch.randn(len(columns), len(FEATURES) * sizes.embedding_dim)
+    moved = pooled.clone()
+    moved[:, -sizes.embedding_dim :] += 1.0
+    dense = torch.from_numpy(columns.dense_NF)
+    difference = network.dense.logits(dense, moved) - network.dense.logits(dense, pooled)
+    assert (difference[:, 0] != 0).all()
+    assert torch.allclose(difference[:, 0], difference[0, 0], atol=1e-5)  # the same for every row
+    assert (difference[:, 1:] == 0).all()
+    plain = build_network(replace(sizes, position_tower=False)).dense
+    assert torch.equal(plain.logits(dense, moved), plain.logits(dense, pooled))
 
 
 def test_masked_rows_give_no_gradient(sizes: ModelConfig) -> None:
