@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,16 +17,22 @@ from springtide.experiments.off_policy import (
     inverse_propensity,
     self_normalised,
 )
-from springtide.experiments.ramp import RampPlan, next_move
+from springtide.experiments.ramp import Move, RampPlan, next_move
 from springtide.experiments.sequential import Sequence
 from springtide.experiments.user_totals import UserTotals
 from springtide.experiments.verdict import Evidence, Guardrail, Status, Verdict, decide
+
+
+def sure(value: Any) -> Any:
+    assert value is not None
+    return value
+
 
 RANKING = st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=8)
 
 
 @given(a=RANKING, b=RANKING, length=st.integers(0, 10), seed=st.integers(0, 1000))
-def test_a_draft_is_distinct_fair_and_keeps_each_order(a, b, length, seed):
+def test_a_draft_is_distinct_fair_and_keeps_each_order(a: list[str], b: list[str], length: int, seed: int) -> None:
     draft = team_draft(a, b, length, np.random.default_rng(seed))
     assert len(set(draft.items)) == len(draft.items) == min(length, len(set(a) | set(b)))
     for team, ranking in (("A", a), ("B", b)):
@@ -34,11 +42,11 @@ def test_a_draft_is_distinct_fair_and_keeps_each_order(a, b, length, seed):
         assert abs(draft.teams.count("A") - draft.teams.count("B")) <= 1
 
 
-def test_equal_rankings_tie_and_a_better_one_wins():
+def test_equal_rankings_tie_and_a_better_one_wins() -> None:
     rng = np.random.default_rng(3)
     good, poor = [str(i) for i in range(20)], [str(i) for i in range(19, -1, -1)]
 
-    def compare(left, right):
+    def compare(left: list[str], right: list[str]) -> Any:
         totals = np.zeros((2, 300))
         for user in range(300):
             draft = team_draft(left, right, 6, rng)
@@ -55,7 +63,7 @@ def test_equal_rankings_tie_and_a_better_one_wins():
         preference([1.0], [0.0, 1.0])
 
 
-def logged(rng, rows=20_000):
+def logged(rng: np.random.Generator, rows: int = 20_000) -> tuple[Any, ...]:
     """Three actions; the logger prefers the worst, the target the best. Truth: 0.23."""
     p0, target, reward = np.array([0.6, 0.3, 0.1]), np.array([0.1, 0.3, 0.6]), np.array([0.05, 0.15, 0.3])
     action = rng.choice(3, rows, p=p0)
@@ -63,7 +71,7 @@ def logged(rng, rows=20_000):
     return rewards, importance_weights(target[action], p0[action]), action, reward, float(target @ reward)
 
 
-def test_estimators_find_a_policy_that_never_ran():
+def test_estimators_find_a_policy_that_never_ran() -> None:
     rewards, weights, action, reward, truth = logged(np.random.default_rng(5))
     wrong_model = np.array([0.2, 0.2, 0.2])
     answers = [
@@ -74,28 +82,28 @@ def test_estimators_find_a_policy_that_never_ran():
     ]
     for answer in answers:
         assert answer.refusal is None
-        assert abs(answer.value - truth) < 4 * answer.standard_error
-    assert answers[2].standard_error < answers[0].standard_error
+        assert abs(sure(answer.value) - truth) < 4 * sure(answer.standard_error)
+    assert sure(answers[2].standard_error) < sure(answers[0].standard_error)
     assert abs(rewards.mean() - truth) > 0.1
 
 
-def test_standard_errors_are_honest():
+def test_standard_errors_are_honest() -> None:
     rng = np.random.default_rng(6)
     values = []
     for _ in range(200):
         rewards, weights, *_ = logged(rng, 1000)
         answer = self_normalised(rewards, weights)
-        values.append((answer.value, answer.standard_error))
+        values.append((sure(answer.value), sure(answer.standard_error)))
     spread = np.std([value for value, _ in values])
     assert np.mean([error for _, error in values]) == pytest.approx(spread, rel=0.2)
 
 
-def test_too_few_effective_rows_are_refused():
+def test_too_few_effective_rows_are_refused() -> None:
     weights = importance_weights([1.0] + [0.001] * 999, [0.001] + [0.9] * 999)
     assert effective_rows(weights) < 2
     for answer in (inverse_propensity(np.ones(1000), weights), self_normalised(np.ones(1000), weights)):
         assert answer.value is None
-        assert "below 200" in answer.refusal
+        assert "below 200" in sure(answer.refusal)
     assert inverse_propensity([], np.zeros(0)).value is None
     with pytest.raises(ValueError, match="propensities in"):
         importance_weights([0.5], [0.0])
@@ -105,7 +113,7 @@ def test_too_few_effective_rows_are_refused():
         importance_weights([0.5, 0.5], [0.5])
 
 
-def test_users_enter_once_with_final_totals():
+def test_users_enter_once_with_final_totals() -> None:
     totals = UserTotals(("views", "buy"), start_ms=100, observation_ms=50, attribution_ms=30)
     totals.add("u", "new", 40, {"views": 3})
     totals.add("u", "new", 120, {"views": 5})
@@ -146,12 +154,12 @@ SURE, OPEN, HARM = Sequence(0.01, 0.1, 0.01), Sequence(-0.1, 0.1, 0.6), Sequence
         ({"shipped": True}, Status.SHIPPED),
     ],
 )
-def test_verdicts(changes, status):
+def test_verdicts(changes: dict[str, Any], status: Status) -> None:
     base = {"users_exposed": 6000, "users_final": 1000, "users_expected": 5000}
     assert decide(Evidence(**{**base, **changes})).status is status
 
 
-def test_a_broken_split_hides_the_effect_and_only_harm_rolls_back():
+def test_a_broken_split_hides_the_effect_and_only_harm_rolls_back() -> None:
     unhealthy, failing = Verdict(Status.UNHEALTHY, ""), Verdict(Status.GUARDRAIL_FAILING, "")
     assert not unhealthy.shows_effect
     assert not unhealthy.calls_for_rollback
@@ -159,11 +167,11 @@ def test_a_broken_split_hides_the_effect_and_only_harm_rolls_back():
     assert [status.value for status in Status][2:4] == ["no data", "unhealthy (SRM)"]
 
 
-def test_ramp_moves():
+def test_ramp_moves() -> None:
     plan = RampPlan(steps=(0.1, 0.5, 1.0), hold_ms=10, least_new_users=5)
     calm = Verdict(Status.COLLECTING, "fine")
 
-    def move(enrolled=0.1, now=20, users=9, verdict=calm):
+    def move(enrolled: float = 0.1, now: int = 20, users: int = 9, verdict: Verdict = calm) -> Move:
         return next_move(plan, verdict, enrolled=enrolled, since_ms=5, watermark_ms=now, new_users=users)
 
     assert (move().action, move().enrolled) == ("advance", 0.5)

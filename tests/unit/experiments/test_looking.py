@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from math import inf
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
-from springtide.experiments.lift import Difference, Ratio, absolute_difference, ratio_estimate, relative_lift
+from springtide.experiments.lift import Difference, Ratio, ratio_estimate, relative_lift
 from springtide.experiments.moments import Moments
 from springtide.experiments.sequential import (
     SequentialPlan,
@@ -19,14 +20,14 @@ from springtide.experiments.sequential import (
 )
 from springtide.experiments.srm import Phase, SequentialSrm, chi_square_p
 from springtide.experiments.user_totals import UserTotals
-from springtide.experiments.verdict import Evidence, Guardrail, Status, decide
+from springtide.experiments.verdict import Evidence, Guardrail, Status, Verdict, decide
 
 RUNS, LOOKS, BATCH = 1000, 100, 100
 HOUR = 3_600_000
 
 
 @pytest.fixture(scope="module")
-def null_paths():
+def null_paths() -> tuple[Any, ...]:
     """z paths and standard errors of A/A tests, shape (runs, looks); users of both arms at each look."""
     rng = np.random.default_rng(17)
     steps = rng.gamma(0.5, 2.0, (2, RUNS, LOOKS * 4)).reshape(2, RUNS, LOOKS, 4)
@@ -37,16 +38,21 @@ def null_paths():
     return mean[1] - mean[0], error, users_arm * 2
 
 
-def difference(value, error, users):
+def sure(value: Any) -> Any:
+    assert value is not None
+    return value
+
+
+def difference(value: float, error: float, users: int) -> Difference:
     return Difference(value, error, -inf, inf, value / error, 1.0, users)
 
 
-def share_alarming(outside):
+def share_alarming(outside: Any) -> float:
     return float(outside.any(axis=1).mean())
 
 
 @pytest.mark.parametrize("side", ["both", "above", "below"])
-def test_confidence_sequence_keeps_its_promise_over_a_hundred_looks(null_paths, side):
+def test_confidence_sequence_keeps_its_promise_over_a_hundred_looks(null_paths: Any, side: str) -> None:
     value, error, users = null_paths
     plan = SequentialPlan(alpha=0.05, expected_users=500, side=side)
     width = np.array([half_width(1.0, int(count), plan) for count in users]) * error
@@ -58,7 +64,7 @@ def test_confidence_sequence_keeps_its_promise_over_a_hundred_looks(null_paths, 
     assert share_alarming((abs(value / error) > 1.96)[:, late]) > 0.25
 
 
-def test_sequence_and_p_value_agree_and_find_effects():
+def test_sequence_and_p_value_agree_and_find_effects() -> None:
     for side in ("both", "above"):
         plan = SequentialPlan(alpha=0.05, expected_users=5000, side=side)
         for z in (-4.0, 0.0, 1.0, 2.5, 3.0, 3.5, 5.0):
@@ -70,7 +76,7 @@ def test_sequence_and_p_value_agree_and_find_effects():
     assert confidence_sequence(Difference(0, 0, 0, 0, 0, 1, 0), SequentialPlan()).low == -inf
 
 
-def test_two_sided_width_by_hand():
+def test_two_sided_width_by_hand() -> None:
     plan = SequentialPlan(alpha=0.05, expected_users=5000)
     r2 = (-2 * np.log(0.05) + np.log(1 - 2 * np.log(0.05))) / 5000
     n = 3000
@@ -81,7 +87,7 @@ def test_two_sided_width_by_hand():
     assert half_width(0.1, 5000, one) < half_width(0.1, 5000, plan)
 
 
-def test_mixture_sprt_also_survives_peeking(null_paths):
+def test_mixture_sprt_also_survives_peeking(null_paths: Any) -> None:
     value, error, users = null_paths
     outside = np.zeros_like(value, bool)
     for run in range(0, RUNS, 4):
@@ -93,14 +99,14 @@ def test_mixture_sprt_also_survives_peeking(null_paths):
     assert mixture_sprt_interval(difference(1.0, 0.1, 100), 0.05, 0.3)[0] > 0
 
 
-def test_a_plan_without_sense_is_refused():
+def test_a_plan_without_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="fix the plan"):
         SequentialPlan(alpha=0.7)
     with pytest.raises(ValueError, match="fix the plan"):
         SequentialPlan(side="up")
 
 
-def test_sequential_srm_under_a_hundred_looks():
+def test_sequential_srm_under_a_hundred_looks() -> None:
     rng = np.random.default_rng(23)
     new = rng.binomial(BATCH, 0.5, (400, LOOKS))
     sequential = peeking = 0
@@ -117,7 +123,7 @@ def test_sequential_srm_under_a_hundred_looks():
     assert peeking > 100
 
 
-def test_sequential_srm_follows_a_ramp_and_finds_a_leak():
+def test_sequential_srm_follows_a_ramp_and_finds_a_leak() -> None:
     rng = np.random.default_rng(29)
     healthy, leaking, blind = SequentialSrm(), SequentialSrm(), []
     for weight in (0.01, 0.1, 0.25, 0.5):
@@ -132,12 +138,12 @@ def test_sequential_srm_follows_a_ramp_and_finds_a_leak():
         blind.append(Phase({"control": 0.5, "new": 0.5}, dict(healthy.counts)))
     assert healthy.p_value > 0.05
     assert leaking.mismatch(0.01)
-    assert chi_square_p(blind) < 1e-100
+    assert sure(chi_square_p(blind)) < 1e-100
     again = SequentialSrm.from_dict(json.loads(json.dumps(leaking.to_dict())))
     assert again.p_value == leaking.p_value
 
 
-def test_an_arm_that_should_get_nobody_is_a_mismatch():
+def test_an_arm_that_should_get_nobody_is_a_mismatch() -> None:
     test = SequentialSrm()
     with pytest.raises(ValueError, match="start_phase first"):
         test.add({"a": 1})
@@ -149,7 +155,7 @@ def test_an_arm_that_should_get_nobody_is_a_mismatch():
         SequentialSrm().start_phase({"a": 1})
 
 
-def ramp_world(seed, effect=1.0, weights_move=False, users=6000):
+def ramp_world(seed: int, effect: float = 1.0, weights_move: bool = False, users: int = 6000) -> tuple[Any, ...]:
     """A 1 -> 50 % ramp over five days; purchases come with a mean delay of 18 h within 36 h."""
     rng = np.random.default_rng(seed)
     first = np.sort(rng.uniform(0, 120, users))
@@ -162,7 +168,7 @@ def ramp_world(seed, effect=1.0, weights_move=False, users=6000):
     return first, enrolled, new, views, bought, delay
 
 
-def naive_look(world, now):
+def naive_look(world: Any, now: float) -> tuple[Any, ...]:
     """What a dashboard without maturity shows: all users so far, all purchases so far."""
     first, enrolled, new, views, bought, delay = world
     seen = enrolled & (first <= now)
@@ -170,16 +176,16 @@ def naive_look(world, now):
     return seen, new, views, came
 
 
-def moments_of(mask, views, came):
+def moments_of(mask: Any, views: Any, came: Any) -> Moments:
     return Moments.of(views=views[mask], purchase=came[mask])
 
 
-def lift_between(seen, new, views, came):
+def lift_between(seen: Any, new: Any, views: Any, came: Any) -> Any:
     sides = [ratio_estimate(moments_of(seen & side, views, came), Ratio("purchase", "views")) for side in (~new, new)]
-    return None if None in sides else relative_lift(*sides)
+    return None if None in sides else relative_lift(sure(sides[0]), sure(sides[1]))
 
 
-def test_moving_weights_make_a_null_look_like_disaster():
+def test_moving_weights_make_a_null_look_like_disaster() -> None:
     world = ramp_world(1, weights_move=True, users=12_000)
     seen, new, views, came = naive_look(world, 110.0)
     lift = lift_between(seen, new, views, came)
@@ -187,21 +193,21 @@ def test_moving_weights_make_a_null_look_like_disaster():
     assert lift.z < -4
 
 
-def look(totals, watermark_ms, plan):
+def look(totals: UserTotals, watermark_ms: int, plan: SequentialPlan) -> Verdict:
     moments = totals.moments(watermark_ms)
     exposed = sum(totals.exposed().values())
     final = sum(each.count for each in moments.values())
     guardrails = []
     if {"control", "new"} <= moments.keys():
         sides = [ratio_estimate(moments[arm], Ratio("purchase", "views")) for arm in ("control", "new")]
-        effect = None if None in sides else relative_lift(*sides)
+        effect = None if None in sides else relative_lift(sure(sides[0]), sure(sides[1]))
         if effect is not None and final >= 100:
             guardrails = [Guardrail("purchase rate", confidence_sequence(effect, plan))]
     return decide(Evidence(users_exposed=exposed, users_final=final, users_expected=6000, guardrails=guardrails))
 
 
 @pytest.mark.parametrize(("effect", "fires"), [(1.0, False), (0.6, True)])
-def test_the_null_ramp_never_rolls_back_and_real_harm_does(effect, fires):
+def test_the_null_ramp_never_rolls_back_and_real_harm_does(effect: float, fires: bool) -> None:
     plan = SequentialPlan(alpha=0.01, expected_users=4000, side="below")
     fired = 0
     for seed in range(4):
@@ -214,9 +220,3 @@ def test_the_null_ramp_never_rolls_back_and_real_harm_does(effect, fires):
         fired += any(verdict.calls_for_rollback for verdict in verdicts)
         assert verdicts[1].status is Status.WAITING_FOR_LABELS
     assert fired == (4 if fires else 0)
-
-
-def test_absolute_difference_of_equal_arms_is_zero():
-    rng = np.random.default_rng(0)
-    side = ratio_estimate(moments_of(np.ones(50, bool), rng.poisson(5, 50) + 1, rng.poisson(1, 50)), Ratio("views"))
-    assert absolute_difference(side, side).z == 0.0

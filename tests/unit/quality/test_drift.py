@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,12 @@ from springtide.quality.config import DAY_MS, HOUR_MS, DriftConfig
 from springtide.quality.drift import DriftDetector, given_parent
 from springtide.quality.residual_blocks import BlockCutter
 
+Rows = tuple[Any, ...]
 ROWS_PER_DAY = 43_200
 DRIFT_DAY = 4.3
 
 
-def week(seed, base_rate, factor=1.0, wander=0.05, days=7.0):
+def week(seed: int, base_rate: float, factor: float = 1.0, wander: float = 0.05, days: float = 7.0) -> Rows:
     """Rows of a week: served p, label, impression time. The model's bias fades, wanders and breathes."""
     rng = np.random.default_rng(seed)
     chunks = int(288 * days)
@@ -35,7 +37,7 @@ def week(seed, base_rate, factor=1.0, wander=0.05, days=7.0):
     return np.clip(p, 1e-4, 0.9), labels, (np.arange(len(p)) * (DAY_MS / ROWS_PER_DAY)).astype(np.int64)
 
 
-def watch(rows, config=None, chunk=20_000):
+def watch(rows: Rows, config: DriftConfig | None = None, chunk: int = 20_000) -> DriftDetector:
     detector = DriftDetector("click", config)
     for start in range(0, len(rows[0]), chunk):
         detector.update(*(column[start : start + chunk] for column in rows))
@@ -46,14 +48,14 @@ RATES = {"click": 0.10, "cart": 0.02, "purchase": 0.01}
 
 
 @pytest.mark.parametrize("task", RATES)
-def test_without_drift_at_most_one_week_in_ten_alarms(task):
+def test_without_drift_at_most_one_week_in_ten_alarms(task: str) -> None:
     alarming = sum(bool(watch(week(seed, RATES[task])).alarms) for seed in range(20))
     assert alarming <= 2
 
 
 @pytest.mark.parametrize(("task", "bar_days"), [("click", 0.5), ("cart", 0.7), ("purchase", 1.0)])
 @pytest.mark.parametrize("factor", [1.4, 0.6])
-def test_a_change_of_forty_percent_is_found_in_time(task, bar_days, factor):
+def test_a_change_of_forty_percent_is_found_in_time(task: str, bar_days: float, factor: float) -> None:
     delays = []
     for seed in range(10):
         after = [
@@ -69,7 +71,7 @@ def test_a_change_of_forty_percent_is_found_in_time(task, bar_days, factor):
     assert np.sort(delays)[-2] <= bar_days
 
 
-def test_nothing_fires_in_the_warm_up():
+def test_nothing_fires_in_the_warm_up() -> None:
     p, labels, times = week(0, 0.1)
     labels = labels | (times > 0.8 * DAY_MS) & (np.random.default_rng(0).random(len(p)) < 0.1)
     early = times < DriftConfig().warm_up_ms
@@ -78,7 +80,7 @@ def test_nothing_fires_in_the_warm_up():
     assert not detector.armed
 
 
-def test_a_click_drift_leaves_the_conditional_purchase_alarm_silent():
+def test_a_click_drift_leaves_the_conditional_purchase_alarm_silent() -> None:
     rng = np.random.default_rng(8)
     count = int(6.5 * ROWS_PER_DAY)
     times = (np.arange(count) * (DAY_MS / ROWS_PER_DAY)).astype(np.int64)
@@ -92,7 +94,39 @@ def test_a_click_drift_leaves_the_conditional_purchase_alarm_silent():
     assert watch((conditional[rows], bought[rows], times[rows]), chunk=2000).alarms == []
 
 
-def test_page_hinkley_decides_as_river_does():
+FUNNEL = {"click": 0.10, "cart": 0.20, "purchase": 0.50}
+"""Probability of each stage given the one before."""
+
+
+def funnel_alarms(drifting: str, factor: float, seed: int) -> dict[str, list[float]]:
+    """Run a drifting funnel through one alarm per task, each given its parent; alarm days by task."""
+    rng = np.random.default_rng(seed)
+    count = int(6.3 * ROWS_PER_DAY)
+    times = (np.arange(count) * (DAY_MS / ROWS_PER_DAY)).astype(np.int64)
+    parent, parent_p = np.ones(count, bool), np.ones(count)
+    alarms = {}
+    for task, rate in FUNNEL.items():
+        given_p = np.clip(np.exp(rng.normal(-0.08, 0.4, count)) * rate, 1e-3, 0.95)
+        world = np.where(times >= DRIFT_DAY * DAY_MS, factor if task == drifting else 1.0, 1.0)
+        labels = parent & (rng.random(count) < np.clip(given_p * world, 0, 1))
+        served = parent_p * given_p
+        conditional, rows = given_parent(served, parent_p, parent)
+        detector = watch((conditional[rows], labels[rows], times[rows]))
+        alarms[task] = [alarm.event_time_ms / DAY_MS for alarm in detector.alarms]
+        parent, parent_p = labels, served
+    return alarms
+
+
+@pytest.mark.parametrize("drifting", FUNNEL)
+@pytest.mark.parametrize("factor", [0.6, 1.5])
+def test_only_the_right_task_alarms_and_only_after_the_drift(drifting: str, factor: float) -> None:
+    for seed in range(3):
+        alarms = funnel_alarms(drifting, factor, seed)
+        assert all(not days for task, days in alarms.items() if task != drifting)
+        assert DRIFT_DAY < alarms[drifting][0] < DRIFT_DAY + 1.0
+
+
+def test_page_hinkley_decides_as_river_does() -> None:
     rng = np.random.default_rng(9)
     for _ in range(20):
         values = np.concatenate([rng.normal(size=150), rng.normal(rng.choice([-1, 1]), 1, 150)])
@@ -107,7 +141,7 @@ def test_page_hinkley_decides_as_river_does():
             pytest.fail("expected a detection in every series")
 
 
-def test_adwin_finds_the_change_too():
+def test_adwin_finds_the_change_too() -> None:
     p, labels, times = week(3, 0.1, 1.6, wander=0.0)
     detector = watch((p, labels, times), DriftConfig(method="adwin"))
     assert detector.alarms
@@ -115,7 +149,7 @@ def test_adwin_finds_the_change_too():
     assert 0.0 < detector.alarms[0].event_time_ms / DAY_MS - DRIFT_DAY < 0.5
 
 
-def test_restored_mid_stream_it_ends_the_same():
+def test_restored_mid_stream_it_ends_the_same() -> None:
     rows = week(1, 0.02, 1.5)
     half = len(rows[0]) // 2 + 77
     first = watch(tuple(column[:half] for column in rows))
@@ -126,7 +160,7 @@ def test_restored_mid_stream_it_ends_the_same():
     assert again.to_dict()["rows_seen"] == watch(rows).rows_seen
 
 
-def test_chunking_does_not_change_blocks():
+def test_chunking_does_not_change_blocks() -> None:
     p, labels, times = week(2, 0.1, days=1.0)
     whole = BlockCutter(25.0, HOUR_MS // 2).cut(p, labels, times)
     cutter = BlockCutter(25.0, HOUR_MS // 2)
@@ -140,7 +174,7 @@ def test_chunking_does_not_change_blocks():
     assert sum(b.rows for b in whole) + cutter.open.rows == len(p)
 
 
-def test_configuration_says_what_is_wrong():
+def test_configuration_says_what_is_wrong() -> None:
     assert list(DriftConfig().problems()) == []
     bad = DriftConfig(method="magic", threshold=0.0, tolerated_shift=1.0, warm_up_ms=-1, adwin_delta=0.0)
     assert len(list(bad.problems())) == 5
