@@ -111,7 +111,12 @@ class OnlineFeatures:
     def _read(self, view: str, key: str, ids: Sequence[str], columns: Sequence[str]) -> list[dict[str, Any] | None]:
         keys = [_entity_key(key, entity_id) for entity_id in ids]
         rows = self._provider.online_read(self._config, self._views[view], keys, list(columns))
-        return [values if values and FEAST_NUMBERS in values else None for _, values in rows]
+        # Of an entity that it lacks, SQLite gives no values and Redis gives empty ones.
+        return [values if values and _is_known(values) else None for _, values in rows]
+
+
+def _is_known(values: dict[str, Any]) -> bool:
+    return FEAST_NUMBERS in values and bool(values[FEAST_NUMBERS].HasField("double_list_val"))
 
 
 def _entity_key(key: str, entity_id: str) -> Any:

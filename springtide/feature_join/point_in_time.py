@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from springtide.contracts.errors import ShapeError, StateError
@@ -108,7 +109,7 @@ def _view_columns(view: _View, entities: NDArray[np.object_], times_ms: NDArray[
         span = int(times_ms.min()) - view.max_age_ms, int(times_ms.max())
         table = read_rows(view.folder, *span, [view.key, FEAST_EVENT_TIME, *view.stored])
     if table is not None:
-        feature_times_ms = table[FEAST_EVENT_TIME].cast("timestamp[ms, tz=UTC]").cast("int64").to_numpy()
+        feature_times_ms = table[FEAST_EVENT_TIME].cast(pa.timestamp("ms", tz="UTC")).cast("int64").to_numpy()
         feature_entities = table[view.key].to_numpy(zero_copy_only=False)
         index = latest_before(entities, times_ms, feature_entities, feature_times_ms, view.max_age_ms)
     numbers = _numbers(table, index, view)
