@@ -17,6 +17,9 @@ from springtide.contracts import metric_names
 READERS = ("streaming_joiner", "streaming_features", "feature_store", "trainer")
 """Whose backlog must be empty before the run is measured."""
 
+DEFAULT_DAYS = 7.0
+"""Length of a story whose profile does not say."""
+
 _CALM_LOOKS = 3
 """Looks in a row without backlog: one can fall between two polls of a reader."""
 
@@ -41,7 +44,7 @@ class Story:
     def __init__(self, plan: Plan, read_samples: Callable[[], Sequence[Sample]]) -> None:
         self.phase = Phase.STARTING
         self.day = 0.0
-        self.days = float(plan.value("simulator", "days", 0.0))
+        self.days = float(plan.value("simulator", "days", DEFAULT_DAYS))
         self.first_numbers_s: float | None = None
         self.ended_s: float | None = None
         self.drained = False
@@ -69,8 +72,8 @@ class Story:
         return self.phase
 
     def _note_progress(self, teller: View, elapsed_s: float) -> None:
-        self.day = float(teller.details.get("day", self.day))
-        self.days = float(teller.details.get("days", self.days))
+        # A restarted simulator tells nothing for a while; the day does not go back for that.
+        self.day = max(self.day, float(teller.details.get("progress", 0.0)) * self.days)
         if self.first_numbers_s is None and self.day > 0:
             self.first_numbers_s = elapsed_s
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from local_stack.plan import Plan
+from local_stack.processes import SIMULATOR
 from local_stack.samples import Sample, total
 from local_stack.watch import View
 from springtide.contracts import metric_names
@@ -24,14 +25,14 @@ STORY_LIMIT_S = 600.0
 FIRST_NUMBERS_LIMIT_S = 90.0
 """The page must move before this, seconds after the start."""
 
-IMPRESSIONS_PER_DAY = 300_000 / 7
-"""What a story must at least show, per simulated day."""
+IMPRESSIONS_LIMIT = 300_000
+"""Impressions that a story of a week must at least show."""
 
 SWAPS_LIMIT = 20
 """Bundle swaps that a story of a week must see."""
 
 STORY_DAYS = 7.0
-"""The default length; limits that grow with length are given for it."""
+"""The length that the limits above are given for; those that grow with length are scaled to the run's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,17 +81,19 @@ def at_least(bar: str, value: float, limit: float, unit: str) -> Bar:
 
 def check_time(run: Finished) -> Iterator[Bar]:
     """How long the run took."""
-    share = max(run.simulated_days / STORY_DAYS, 1e-9)
     yield at_most("first live numbers", run.first_numbers_s, FIRST_NUMBERS_LIMIT_S, "s")
-    yield at_most(f"story of {run.simulated_days:g} simulated days", run.story_s, STORY_LIMIT_S * share, "s")
+    yield at_most(f"story of {run.simulated_days:g} simulated days", run.story_s, STORY_LIMIT_S * _share(run), "s")
 
 
 def check_flow(run: Finished) -> Iterator[Bar]:
     """What flowed, and that nothing got stuck or lost."""
     failed = total(run.samples, metric_names.REQUESTS, outcome="error")
     crashes = sum(view.restarts for view in run.views)
+    shown = next((view.details.get("impressions", 0) for view in run.views if view.name == SIMULATOR), 0)
+    yield at_least("impressions shown", shown, IMPRESSIONS_LIMIT * _share(run), "impressions")
     yield at_least("streams drained", float(run.drained), 1, "bool")
-    yield at_least("bundle swaps", total(run.samples, metric_names.SWAPS, outcome="swapped"), _swaps(run), "swaps")
+    swaps = total(run.samples, metric_names.SWAPS, outcome="swapped")
+    yield at_least("bundle swaps", swaps, SWAPS_LIMIT * _share(run) // 1, "swaps")
     yield at_most("failed requests", failed, 0, "requests")
     yield at_most("dead letters", total(run.samples, metric_names.DEAD_LETTERS), 0, "messages")
     yield at_most("unasked restarts of processes", crashes, 0, "restarts")
@@ -121,5 +124,5 @@ def print_table(bars: Sequence[Bar], console: Console) -> None:
     console.print(table)
 
 
-def _swaps(run: Finished) -> float:
-    return SWAPS_LIMIT * min(1.0, run.simulated_days / STORY_DAYS) // 1
+def _share(run: Finished) -> float:
+    return run.simulated_days / STORY_DAYS

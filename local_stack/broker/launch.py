@@ -74,17 +74,22 @@ def _require_free_port(port: int) -> None:
 def _write_settings(config: BrokerConfig, folder: Path) -> Path:
     try:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
-        free_mib = shutil.disk_usage(folder).free // 2**20
-        if free_mib < config.free_disk_mib:
-            raise DiskFullError(
-                f"{folder}: expected {config.free_disk_mib} MiB free, got {free_mib} MiB; "
-                "free some space, or set SPRINGTIDE_STATE to another disk"
-            )
+        require_free_disk(folder, config.free_disk_mib)
         path = folder / "server.properties"
         path.write_text(render(server_properties(config, folder / "logs")), encoding="utf-8")
     except OSError as problem:
         raise from_os_error(str(folder), problem) from problem
     return path
+
+
+def require_free_disk(folder: Path, wanted_mib: int) -> None:
+    """Raise DiskFullError when the folder's disk has less room than wanted."""
+    free_mib = shutil.disk_usage(folder).free // 2**20
+    if free_mib < wanted_mib:
+        raise DiskFullError(
+            f"{folder}: expected {wanted_mib} MiB free, got {free_mib} MiB; "
+            "free some space, or set SPRINGTIDE_STATE or SPRINGTIDE_CACHE to another disk"
+        )
 
 
 def _format(base: Sequence[str], settings: Path) -> None:
