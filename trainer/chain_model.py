@@ -1,0 +1,182 @@
+"""One chain's model on one rank: sharded network, replicated id tables, and the rows changed since the last bundle."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from springtide.contracts.samples import Sample
+from springtide.contracts.tasks import TASKS
+from springtide.contracts.topics import HOUR_MS
+from springtide.model.batch import Batch, make_batch
+from springtide.model.config import TABLES, ModelConfig
+from springtide.model.delayed_feedback import Method, row_weights
+from springtide.model.id_table import IdTable
+from springtide.model.initial import initial_vectors
+from springtide.model.inputs import FEATURES, RawColumns, columns_from_samples, lookup_columns
+from springtide.model.loss import task_losses
+from springtide.model.targets import CLOSED, OPEN, Targets, targets_from_samples
+from springtide.runtime.settings import milliseconds
+from trainer.observations import Announcement, observe_all, summarize
+from trainer.process_group import gather_messages, union_of_masks
+from trainer.sharded import ShardedNetwork, Tensors
+
+Floats = NDArray[np.float32]
+Mode = Literal["learn", "score"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoredBatch:
+    """A rank's rows with the probabilities that the model gave before it learned them."""
+
+    samples: Sequence[Sample]
+    targets: Targets
+    probabilities_NT: Floats
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a call did on this rank."""
+
+    scored: list[ScoredBatch]
+    steps: int
+    newest_ms: int
+    """Newest impression over all ranks, 0 without rows."""
+    exhausted: bool
+    """No rank has more for now."""
+
+
+class ChainModel:
+    """A model that learns with all other ranks in step."""
+
+    def __init__(self, config: ModelConfig, group: Any, method: Method) -> None:
+        self.config = config
+        self.network = ShardedNetwork(config, group)
+        self._method = method
+        self._world_size = group.size()
+        self._task_weights_T = torch.tensor([config.task_weights[task] for task in TASKS])
+        self.ids = {
+            table: IdTable(
+                capacity=config.capacities[table],
+                admission_count=config.admission_counts[table],
+                expiry_ms=milliseconds(config.expiries[table]),
+            )
+            for table in TABLES
+        }
+        self._touched = {table: torch.zeros(config.capacities[table], dtype=torch.uint8) for table in TABLES}
+        self._expired_hour = 0
+
+    def run(self, batches: Sequence[Sequence[Sample]], mode: Mode, arrived_T: Tensor, exhausted: bool) -> Outcome:
+        """Score this rank's batches and, in mode `learn`, learn each right after; every rank calls it together.
+
+        Args:
+            batches: of whole slates; a rank may have none.
+            mode: `score` changes nothing.
+            arrived_T: share of each task's labels that come within the observation window, 0 to 1.
+            exhausted: this rank has nothing more to read for now.
+        """
+        columns = [columns_from_samples(batch) for batch in batches]
+        targets = [targets_from_samples(batch) for batch in batches]
+        newest_ms = max((int(part.time_S.max()) for part in columns), default=0)
+        own = Announcement(
+            rows_ST=[self._unmasked(part.maturity_NT).sum(axis=0).tolist() for part in targets],
+            newest_ms=newest_ms,
+            exhausted=exhausted,
+            tables=summarize(columns) if mode == "learn" else {},
+        )
+        everyone = gather_messages(own, Announcement)
+        newest_ms = max(other.newest_ms for other in everyone)
+        if mode == "learn":
+            self._update_ids(everyone, newest_ms)
+        scored = []
+        for step, rows_T in enumerate(_rows_per_step(everyone)):
+            mine = (columns[step], targets[step]) if step < len(batches) else None
+            probabilities_NT = self._step(mine, mode, arrived_T, rows_T)
+            if mine is not None:
+                scored.append(
+                    ScoredBatch(samples=batches[step], targets=targets[step], probabilities_NT=probabilities_NT)
+                )
+        return Outcome(
+            scored=scored,
+            steps=max(len(other.rows_ST) for other in everyone),
+            newest_ms=newest_ms,
+            exhausted=all(other.exhausted for other in everyone),
+        )
+
+    def take_touched(self) -> dict[str, Tensor]:
+        """Return, once, the rows changed on any rank since the last call, ascending; every rank calls it together."""
+        touched = {}
+        for table, mask in self._touched.items():
+            touched[table] = torch.nonzero(union_of_masks(mask)).view(-1)
+            mask.zero_()
+        return touched
+
+    def local_state(self) -> Tensors:
+        """Return all that this rank holds; id tables are equal on every rank."""
+        state = self.network.local_state()
+        for table, ids in self.ids.items():
+            state |= {f"ids.{table}.{part}": torch.from_numpy(array) for part, array in ids.to_arrays().items()}
+        return state
+
+    def load_local_state(self, state: Tensors) -> None:
+        """Become what `local_state` returned, of any number of ranks laid together. What changed since is forgotten."""
+        self.network.load_local_state(state)
+        for table, ids in self.ids.items():
+            prefix = f"ids.{table}."
+            ids.load_arrays(
+                {name.removeprefix(prefix): part.numpy() for name, part in state.items() if name.startswith(prefix)}
+            )
+            ids.take_journal()
+            self._touched[table].zero_()
+
+    def _unmasked(self, maturity_NT: NDArray[np.int8]) -> NDArray[np.bool_]:
+        unmasked: NDArray[np.bool_] = maturity_NT == CLOSED if self._method == "wait" else maturity_NT != OPEN
+        return unmasked
+
+    def _update_ids(self, everyone: Sequence[Announcement], newest_ms: int) -> None:
+        observe_all(self.ids, everyone)
+        if newest_ms // HOUR_MS > self._expired_hour:
+            self._expired_hour = newest_ms // HOUR_MS
+            for ids in self.ids.values():
+                ids.expire(newest_ms)
+        for table, ids in self.ids.items():
+            rows = ids.rows_to_reset()
+            if len(rows):
+                vectors_RD = initial_vectors(table, rows, self.config.embedding_dim, self.config.seed)
+                self.network.reset_rows(table, rows, vectors_RD)
+                self._touched[table][torch.from_numpy(rows)] = 1
+
+    def _step(self, mine: tuple[RawColumns, Targets] | None, mode: Mode, arrived_T: Tensor, rows_T: Tensor) -> Floats:
+        """Run one step; returns this rank's probabilities (N, T)."""
+        batch, maturity_BT = self._batch(mine, mode)
+        with torch.set_grad_enabled(mode == "learn"):
+            output = self.network.forward(batch)
+        p_BT = output.logp_BT.detach().exp()
+        if mode == "learn":
+            weights_BT = row_weights(self._method, batch.labels_BT, maturity_BT, p_BT, arrived_T)
+            # DDP and TorchRec average gradients over ranks as if all had equally many rows: undo that.
+            share_T = (weights_BT > 0.0).sum(dim=0) * self._world_size / rows_T.clamp(min=1)
+            losses_T = task_losses(output, batch.labels_BT, weights_BT)
+            self.network.learn((losses_T * share_T * self._task_weights_T).sum())
+        scores: Floats = p_BT.numpy()
+        return scores
+
+    def _batch(self, mine: tuple[RawColumns, Targets] | None, mode: Mode) -> tuple[Batch, Tensor]:
+        if mine is None:
+            return Batch.empty(1), torch.zeros(1, len(TASKS), dtype=torch.int8)
+        columns, targets = mine
+        rows = lookup_columns(columns, self.ids)
+        if mode == "learn":
+            for feature in FEATURES:
+                self._touched[feature.table][torch.from_numpy(rows[feature.name])] = 1
+        return make_batch(columns, rows, targets.labels_NT), torch.from_numpy(targets.maturity_NT)
+
+
+def _rows_per_step(everyone: Sequence[Announcement]) -> Iterator[Tensor]:
+    """Yield the unmasked rows of all ranks per task, (T,), step by step."""
+    for step in range(max(len(other.rows_ST) for other in everyone)):
+        yield torch.tensor([other.rows_ST[step] for other in everyone if step < len(other.rows_ST)]).sum(dim=0)

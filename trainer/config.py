@@ -1,0 +1,90 @@
+"""Section `[trainer]`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from springtide.model import presets
+
+CHAINS: Final = ("daily", "minute")
+METHODS: Final = ("es-dfm", "vanilla")
+DAILY_FEATURES: Final = ("feast", "logged")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainerConfig:
+    """How the trainer learns, publishes and saves."""
+
+    ranks: int = 2
+    """Worker processes; each owns partitions of `samples` and tables of the model."""
+    ray_address: str = ""
+    """Ray cluster to join, host:port; empty starts one of the trainer's own that ends with it."""
+    object_store_mib: int = 100
+    """Shared memory of the trainer's own Ray, MiB; at least 75."""
+    chains: tuple[str, ...] = CHAINS
+    """Which model chains to run: daily (final rows) and minute (fast rows)."""
+    preset: str = presets.DEFAULT
+    """Composition of the model, a name of springtide.model.presets."""
+    delayed_feedback: str = "es-dfm"
+    """Weights of the minute chain's rows; one of METHODS."""
+    batch_rows: int = 512
+    """Item rows per step and rank."""
+    steps_per_call: int = 8
+    """Most steps that the ranks take before the driver looks again."""
+    wait: timedelta = timedelta(milliseconds=400)
+    """Wall time that a rank waits for a full batch before it learns what is there."""
+    delta_every: timedelta = timedelta(hours=1)
+    """Event time between two deltas of the minute chain."""
+    first_base_after: timedelta = timedelta(hours=2)
+    """Event time of rows learned before the very first base, so that serving has a model early."""
+    day_margin: timedelta = timedelta(hours=1)
+    """A day is complete when each partition holds a final row this much later than the day's end."""
+    daily_features: str = "feast"
+    """Features of final rows: `feast` joins those of the impression's moment, `logged` takes what serving used."""
+    daily_epochs: int = 1
+    """Passes over a day's final rows in the daily chain."""
+    quality_window: timedelta = timedelta(days=1)
+    """Event time over which progressive quality is measured."""
+    checkpoint_every: timedelta = timedelta(seconds=60)
+    """Wall time after which a checkpoint is due even without a publication."""
+    checkpoints_kept: int = 3
+    """Newest checkpoints kept on disk."""
+    bases_kept: int = 3
+    """Newest bases per chain, with their deltas, kept in the bundle folder."""
+    guard_labels: int = 200
+    """Matured positives per task below which the guard does not judge."""
+    guard_calibration: float = 3.0
+    """Refuse a bundle whose matured calibration is above this or below its inverse."""
+    guard_entropy: float = 1.5
+    """Refuse a bundle whose matured normalised entropy is above this."""
+    worker_timeout: timedelta = timedelta(seconds=120)
+    """Wall time without an answer after which a rank counts as lost."""
+    seed: int = 7
+    """Of the order in which a day's rows are learned."""
+
+    def problems(self) -> Iterator[str]:
+        """Yield one sentence per broken rule."""
+        yield from self._choice_problems()
+        for key, least in (
+            ("ranks", 1), ("object_store_mib", 75), ("batch_rows", 64), ("steps_per_call", 1), ("daily_epochs", 1),
+            ("checkpoints_kept", 1), ("bases_kept", 1), ("guard_labels", 1),
+        ):  # fmt: skip
+            if getattr(self, key) < least:
+                yield f"trainer.{key}: expected at least {least}, got {getattr(self, key)}; raise it"
+        for key in ("delta_every", "first_base_after", "quality_window", "checkpoint_every", "worker_timeout", "wait"):
+            if getattr(self, key) <= timedelta(0):
+                yield f"trainer.{key}: expected more than 0s, got {getattr(self, key)}; raise it"
+        for key in ("guard_calibration", "guard_entropy"):
+            if getattr(self, key) <= 1.0:
+                yield f"trainer.{key}: expected more than 1, got {getattr(self, key)}; raise it"
+
+    def _choice_problems(self) -> Iterator[str]:
+        if not self.chains or not set(self.chains) <= set(CHAINS) or len(set(self.chains)) < len(self.chains):
+            yield f"trainer.chains: expected one or both of {CHAINS}, got {self.chains}; choose"
+        if self.delayed_feedback not in METHODS:
+            yield f"trainer.delayed_feedback: expected one of {METHODS}, got {self.delayed_feedback!r}; choose one"
+        if self.daily_features not in DAILY_FEATURES:
+            yield f"trainer.daily_features: expected one of {DAILY_FEATURES}, got {self.daily_features!r}; choose one"
+        if self.preset not in presets.names():
+            yield f"trainer.preset: expected one of {presets.names()}, got {self.preset!r}; choose one"

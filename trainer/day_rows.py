@@ -1,0 +1,92 @@
+"""A day's final rows with their features: as they were at each impression, from Feast, or as serving logged them."""
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from springtide.contracts.samples import Sample
+from trainer.config import TrainerConfig
+from trainer.days import day_of
+from trainer.live_feed import LiveFeed
+from trainer.messages import DayReport
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayRows:
+    """What a rank holds of a day."""
+
+    day: int
+    samples: list[Sample]
+    report: DayReport
+
+
+class DayReader:
+    """Reads days from Kafka; opens Feast when the first day needs it, since that takes seconds."""
+
+    def __init__(self, config: TrainerConfig, feast_folder: Path) -> None:
+        self._config, self._feast_folder = config, feast_folder
+        self._features: Any = None
+
+    def read(self, day: int, feed: LiveFeed) -> DayRows:
+        """Return every final row of the day in the partitions of the feed."""
+        finals, repeated = _finals(day, feed)
+        logged = _logged(day, feed, set(finals))
+        fitting = [request for request, sample in finals.items() if _fits(sample, logged.get(request))]
+        without = len(finals) - len(fitting)
+        if without:
+            _log.warning("day %d: %d of %d final slates have no observed row of theirs", day, without, len(finals))
+        samples = [msgspec.structs.replace(finals[request], features=logged[request].features) for request in fitting]
+        report = DayReport(
+            slates=len(samples),
+            rows=sum(len(sample.item_ids) for sample in samples),
+            without_logged=without,
+            repeated=repeated,
+            skew={},
+        )
+        if self._config.daily_features == "feast" and samples:
+            samples, skew = self._join(samples)
+            report = dataclasses.replace(report, skew=skew)
+        return DayRows(day=day, samples=samples, report=report)
+
+    def _join(self, samples: list[Sample]) -> tuple[list[Sample], dict[str, Any]]:
+        from trainer.moment_features import MomentFeatures
+
+        if self._features is None:
+            self._features = MomentFeatures(self._feast_folder)
+        joined: tuple[list[Sample], dict[str, Any]] = self._features.join(samples)
+        return joined
+
+
+def _finals(day: int, feed: LiveFeed) -> tuple[dict[str, Sample], int]:
+    """Return the day's final rows by request, and how many were repeats."""
+    finals: dict[str, Sample] = {}
+    repeated = 0
+    for sample in feed.source.read(_spans(day, "final", feed)):
+        if sample.phase == "final" and day_of(sample.impression_time_ms) == day:
+            repeated += sample.request_id in finals
+            finals[sample.request_id] = sample
+    return finals, repeated
+
+
+def _logged(day: int, feed: LiveFeed, requests: set[str]) -> dict[str, Sample]:
+    """Return the observed rows of those requests."""
+    return {
+        sample.request_id: sample
+        for sample in feed.source.read(_spans(day, "fast", feed))
+        if sample.phase == "observed" and sample.features is not None and sample.request_id in requests
+    }
+
+
+def _fits(final: Sample, observed: Sample | None) -> bool:
+    return observed is not None and observed.item_ids == final.item_ids
+
+
+def _spans(day: int, kind: Any, feed: LiveFeed) -> dict[int, tuple[int, int]]:
+    found = {partition: feed.index.span(partition, kind, day, day) for partition in feed.source.offsets}
+    return {partition: span for partition, span in found.items() if span is not None}

@@ -1,0 +1,301 @@
+"""The driver: reads on with the ranks, learns each day when it is complete, publishes, saves; resumes where it was."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from springtide.contracts.bundle import Kind
+from springtide.contracts.errors import BundleError
+from springtide.contracts.features import FEAST_FOLDER
+from springtide.contracts.tasks import TASKS
+from springtide.contracts.topics import DEAD_LETTER, HOUR_MS, MODEL_UPDATES, SAMPLES
+from springtide.model.config import ModelConfig
+from springtide.model.presets import preset
+from springtide.quality.task_quality import QualityReport
+from springtide.runtime.clock import Clock, SystemClock
+from springtide.runtime.command_line import Runtime
+from springtide.runtime.config import BundlesConfig, LabelsConfig
+from springtide.runtime.kafka import wait_for_topics
+from springtide.runtime.settings import milliseconds
+from trainer.announcer import Announcer
+from trainer.checkpoint import CheckpointFolder
+from trainer.config import TrainerConfig
+from trainer.days import Cadence, complete_day, day_end_ms, day_of
+from trainer.gauges import Gauges, figures
+from trainer.guard import refusal
+from trainer.messages import CallReport, DayReport, RankSetup
+from trainer.progress import Progress
+from trainer.publisher import announcement, newest_base_number, next_manifest, prune
+from trainer.rank_group import RankGroup
+from trainer.status import day_text, status_line
+
+_log = logging.getLogger(__name__)
+
+GUARD_WINDOW_MS = 3 * HOUR_MS
+"""Event time of the rows that the guard judges by."""
+
+
+class Driver:
+    """One life of the trainer."""
+
+    def __init__(self, runtime: Runtime, gauges: Gauges, clock: Clock | None = None) -> None:
+        self._runtime = runtime
+        self._config: TrainerConfig = runtime.sections["trainer"]
+        self._labels: LabelsConfig = runtime.sections["labels"]
+        self._model: ModelConfig = preset(self._config.preset, runtime.sections["model"])
+        bundles: BundlesConfig = runtime.sections["bundles"]
+        self._root = bundles.root(runtime.process.state_folder)
+        self._folder = runtime.process.state_folder / "trainer"
+        self._clock, self._gauges = clock or SystemClock(), gauges
+        self._checkpoints = CheckpointFolder(self._folder / "checkpoints", self._config.checkpoints_kept)
+        self._progress = Progress.new(self._config.chains, self._labels, self._config.quality_window)
+        self._cadence = Cadence(
+            first_base_after_ms=milliseconds(self._config.first_base_after),
+            delta_every_ms=milliseconds(self._config.delta_every),
+        )
+        self._needs_base = set(self._config.chains)
+        self._saved = self._clock.monotonic()
+
+    def run(self) -> None:
+        """Work until shutdown is asked for."""
+        kafka = self._runtime.kafka
+        self._status("waiting for the broker")
+        wait_for_topics(kafka, [SAMPLES.name, MODEL_UPDATES.name, DEAD_LETTER.name])
+        self._announcer = Announcer(kafka)
+        self._status("starting the ranks")
+        self._group = RankGroup(self._config, self._setups(), self._runtime.process.log_level)
+        try:
+            self._resume()
+            self._runtime.health.update(ready=True)
+            _log.info("learning; seeds: model %d, order %d", self._model.seed, self._config.seed)
+            while not self._runtime.shutdown.requested:
+                self._turn()
+            self._save()
+        finally:
+            self._group.stop()
+            self._announcer.close()
+
+    def _turn(self) -> None:
+        """Read on once, and do what has become due."""
+        report = self._live()
+        if "minute" in self._config.chains and self._publication_due():
+            self._publish("minute", self._minute_kind())
+        for day in self._days_due():
+            self._learn_day(day)
+        if self._clock.monotonic() - self._saved >= self._config.checkpoint_every.total_seconds():
+            self._save()
+        self._status(status_line(self._progress, self._config.chains, reading=not report.exhausted))
+
+    def _live(self) -> CallReport:
+        report = self._call("live", self._arrived())
+        self._announcer.bury(report.dead)
+        self._progress.take(report)
+        self._gauges.live(report)
+        if "minute" in self._config.chains:
+            self._learned("minute", report)
+            self._progress.judge("minute", report.judged)
+        return report
+
+    def _learned(self, chain: str, report: CallReport) -> None:
+        progress = self._progress.chain(chain)
+        progress.rows += sum(report.rows.values())
+        progress.newest_ms = max(progress.newest_ms, report.newest_ms)
+        if progress.started_ms is None and report.oldest_ms:
+            progress.started_ms = report.oldest_ms
+        self._gauges.called(chain, report, progress.newest_ms)
+
+    def _publication_due(self) -> bool:
+        progress = self._progress.chain("minute")
+        if progress.started_ms is None:
+            return False
+        return self._cadence.due(
+            started_ms=progress.started_ms, newest_ms=progress.newest_ms, published_ms=progress.published_ms
+        )
+
+    def _minute_kind(self) -> Kind:
+        """A base where none is yet; without a daily chain one more at each new day."""
+        progress = self._progress.chain("minute")
+        if "minute" in self._needs_base or progress.published_ms is None:
+            return "base"
+        alone = "daily" not in self._config.chains
+        return "base" if alone and day_of(progress.newest_ms) > day_of(progress.published_ms) else "delta"
+
+    def _days_due(self) -> list[int]:
+        """Days that are complete and not yet learned by the daily chain, oldest first."""
+        if "daily" not in self._config.chains:
+            return []
+        counts = self._progress.counts
+        newest = complete_day(
+            counts.newest_final_ms, self._runtime.kafka.partitions, milliseconds(self._config.day_margin)
+        )
+        if newest is None:
+            return []
+        last = counts.last_day
+        return sorted(day for day in self._progress.final_days if day <= newest and (last is None or day > last))
+
+    def _learn_day(self, day: int) -> None:
+        """Learn a complete day in the daily chain, publish it, and start the minute chain from it."""
+        begun = time.monotonic()
+        self._status(f"daily: reading {day_text(day)}")
+        reports: list[DayReport] = self._group.call("open_day", day)
+        self._write_skew(day, reports)
+        self._group.call("order_day", None)
+        self._progress.judge("daily", self._all_rows("daily", "score", f"daily: scoring {day_text(day)}").judged)
+        for epoch in range(self._config.daily_epochs):
+            self._group.call("order_day", epoch)
+            learned = self._all_rows("daily", "learn", f"daily: learning {day_text(day)}")
+            self._learned("daily", learned)
+        self._group.call("close_day")
+        self._progress.counts.last_day = day
+        self._publish("daily", "base", watermark_ms=day_end_ms(day))
+        self._runtime.reporter.mark("day", f"daily base of {day_text(day)}", day_end_ms(day))
+        rows = sum(report.rows for report in reports)
+        _log.info("%s: %d final rows learned in %.1f s", day_text(day), rows, time.monotonic() - begun)
+        if "minute" in self._config.chains:
+            self._reanchor(day)
+        self._group.call("forget_before", day + 1)
+
+    def _reanchor(self, day: int) -> None:
+        """Start the minute chain from the daily base, replay the fast rows since, and publish."""
+        begun = time.monotonic()
+        self._group.call("reanchor")
+        self._group.call("open_replay", day)
+        replayed = self._all_rows("minute", "learn", "minute: replaying")
+        daily, minute = self._progress.chain("daily"), self._progress.chain("minute")
+        minute.rows = daily.rows + sum(replayed.rows.values())
+        _log.info("minute: %d rows replayed in %.1f s", sum(replayed.rows.values()), time.monotonic() - begun)
+        self._publish("minute", "base")
+
+    def _all_rows(self, chain: str, mode: str, status: str) -> CallReport:
+        """Step over all rows in line; shutdown waits, since half a day is no state to save."""
+        whole = CallReport()
+        while True:
+            report = self._call("step_rows", chain, mode, self._arrived())
+            if report.exhausted and not report.steps:
+                return whole
+            whole.add(report)
+            if mode == "learn":
+                self._gauges.called(chain, report, 0)
+            self._status(f"{status}, {sum(whole.rows.values()):,} rows")
+
+    def _publish(self, chain: str, kind: Kind, watermark_ms: int | None = None) -> None:
+        """Write, save, then announce: so a version that anyone has heard of is in a checkpoint."""
+        progress = self._progress.chain(chain)
+        if watermark_ms is None:
+            watermark_ms = min(self._progress.counts.newest_fast_ms.values(), default=0)
+        progress.published_ms = progress.newest_ms
+        self._gauges.quality(chain, self._progress)
+        manifest = next_manifest(
+            chain, kind, progress, preset=self._config.preset, model=self._model,
+            offsets=self._progress.counts.offsets, watermark_ms=watermark_ms, metrics=self._metrics(chain),
+        )  # fmt: skip
+        refused = self._refusal(chain)
+        if not refused:
+            try:
+                manifest = self._group.export_to_first(chain, kind, manifest)
+            except BundleError as error:
+                refused = str(error)
+        update = announcement(manifest, self._root, self._clock.now_ms(), refused)
+        if refused:
+            self._needs_base.add(chain)
+            self._gauges.refused(chain)
+            _log.error("%s refused: %s", manifest.version, refused)
+            self._runtime.reporter.mark("refused", f"{manifest.version}: {refused}", progress.newest_ms)
+        else:
+            self._needs_base.discard(chain)
+            progress.base_number += kind == "base"
+            progress.sequence, progress.version = manifest.sequence, manifest.version
+            progress.base_version, progress.update = manifest.base_version, update
+            self._gauges.published(chain, kind)
+            self._runtime.reporter.mark("publish", manifest.version, progress.newest_ms)
+        self._save()
+        self._announcer.announce(update)
+        prune(self._root, chain, self._config.bases_kept)
+
+    def _refusal(self, chain: str) -> str:
+        """Judge the minute chain by its newest rows; a day's base is judged by its finite values and golden scores."""
+        if chain != "minute":
+            return ""
+        arrived = dict(zip(TASKS, self._arrived(), strict=True))
+        closed = [task for task in TASKS if self._labels.attribution[task] <= self._labels.observed_age]
+        reports: dict[str, QualityReport] = {
+            task: self._progress.quality(
+                chain, task, "matured" if task in closed else "observed", GUARD_WINDOW_MS
+            ).report()
+            for task in TASKS
+        }
+        return refusal(reports, {task: 1.0 if task in closed else arrived[task] for task in TASKS}, self._config)
+
+    def _metrics(self, chain: str) -> dict[str, float]:
+        return {
+            f"{task}/{name}": value
+            for task in TASKS
+            for name, value in figures(self._progress.quality(chain, task, "matured").report()).items()
+        }
+
+    def _arrived(self) -> list[float]:
+        shares = self._progress.arrived(milliseconds(self._labels.observed_age))
+        self._gauges.arrived(dict(zip(TASKS, shares, strict=True)))
+        return shares
+
+    def _call(self, method: str, *arguments: Any) -> CallReport:
+        reports: list[CallReport] = self._group.call(method, *arguments)
+        whole = reports[0]
+        for report in reports[1:]:
+            whole.add(report)
+        return whole
+
+    def _save(self) -> None:
+        beside = self._checkpoints.begin()
+        saved = self._group.call("save", beside)
+        self._checkpoints.commit(beside, saved, self._progress.to_dict(), self._model.to_dict())
+        self._saved = self._clock.monotonic()
+        self._gauges.lag(_laid_together(self._group.call("lag")))
+
+    def _resume(self) -> None:
+        newest = self._checkpoints.newest()
+        placed = self._group.form(newest[0] if newest else None)
+        _log.info("tables per rank: %s", [tables.get(self._config.chains[0]) for tables in placed])
+        if newest is not None:
+            folder, manifest = newest
+            self._progress.load(manifest.driver)
+            _log.info("resumed checkpoint %s at offsets %s", folder.name, self._progress.counts.offsets)
+        for chain in self._config.chains:
+            progress = self._progress.chain(chain)
+            if progress.update is not None:  # it may not have been heard; serving knows it by its version
+                self._announcer.announce(progress.update)
+            progress.base_number = max(progress.base_number, newest_base_number(self._root, chain))
+
+    def _setups(self) -> list[RankSetup]:
+        partitions = range(self._runtime.kafka.partitions)
+        return [
+            RankSetup(
+                config=self._config,
+                model=self._model,
+                kafka=self._runtime.kafka,
+                labels=self._labels,
+                bundles_root=self._root,
+                feast_folder=self._runtime.process.state_folder / FEAST_FOLDER,
+                offsets={partition: 0 for partition in partitions if partition % self._config.ranks == rank},
+            )
+            for rank in range(self._config.ranks)
+        ]
+
+    def _write_skew(self, day: int, reports: list[DayReport]) -> None:
+        """Keep how far logged features were from those of the moment, for whoever looks into it."""
+        path = Path(self._folder / "skew" / f"{day_text(day)}.json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps([report.skew for report in reports], indent=1))
+        slates = sum(report.slates for report in reports)
+        without = sum(report.without_logged for report in reports)
+        _log.info("%s: %d final slates, %d without logged features; skew in %s", day_text(day), slates, without, path)
+
+    def _status(self, text: str) -> None:
+        self._runtime.health.update(status=text)
+
+
+def _laid_together(parts: list[Mapping[int, int]]) -> dict[int, int]:
+    return {key: value for part in parts for key, value in part.items()}

@@ -1,0 +1,76 @@
+"""What a rank knows of its partitions as it reads on: rows new and repeated, days, delays, held scores."""
+
+from dataclasses import dataclass, field
+
+from springtide.contracts.samples import Sample
+from springtide.contracts.tasks import TASKS
+from trainer.days import day_of
+from trainer.held_scores import HeldScores, Judged
+from trainer.sample_index import SampleIndex
+from trainer.sample_source import SampleSource, Taken
+from trainer.seen_rows import SeenRows
+
+
+@dataclass(kw_only=True, slots=True)
+class Intake:
+    """What one reading brought."""
+
+    fast: list[Sample] = field(default_factory=list)
+    """Observed and corrected rows, to be learned."""
+    judged: list[Judged] = field(default_factory=list)
+    """Held scores that met their final labels."""
+    delays_ms: dict[str, list[int]] = field(default_factory=lambda: {task: [] for task in TASKS})
+    """Of the labels of final rows."""
+    slates: dict[str, int] = field(default_factory=dict)
+    """New messages per phase."""
+
+    def add(self, other: "Intake") -> None:
+        """Take up what a later reading brought."""
+        self.fast.extend(other.fast)
+        self.judged.extend(other.judged)
+        for task, delays in other.delays_ms.items():
+            self.delays_ms[task].extend(delays)
+        for phase, count in other.slates.items():
+            self.slates[phase] = self.slates.get(phase, 0) + count
+
+
+class LiveFeed:
+    """A rank's partitions, from its offsets on."""
+
+    def __init__(self, source: SampleSource, keep_ms: int) -> None:
+        self.source = source
+        self.index = SampleIndex()
+        self.seen = {partition: SeenRows(keep_ms) for partition in source.offsets}
+        self.held = HeldScores(keep_ms)
+        self.newest_final_ms: dict[int, int] = {}
+        """Impression time of the newest final row per partition."""
+        self.newest_fast_ms: dict[int, int] = {}
+        """Impression time of the newest observed row per partition."""
+
+    def read(self, most: int, wait_ms: int) -> Intake:
+        """Take what is there."""
+        intake = Intake()
+        for taken in self.source.take(most, wait_ms):
+            self._sort(taken, intake)
+        return intake
+
+    @property
+    def repeated(self) -> int:
+        """Rows refused because they had been seen."""
+        return sum(rows.repeated for rows in self.seen.values())
+
+    def _sort(self, taken: Taken, intake: Intake) -> None:
+        sample = taken.sample
+        if not self.seen[taken.partition].add(sample.row_id, sample.impression_time_ms):
+            return
+        final = sample.phase == "final"
+        self.index.note(taken.partition, taken.offset, "final" if final else "fast", day_of(sample.impression_time_ms))
+        intake.slates[sample.phase] = intake.slates.get(sample.phase, 0) + 1
+        newest = self.newest_final_ms if final else self.newest_fast_ms
+        newest[taken.partition] = max(newest.get(taken.partition, 0), sample.impression_time_ms)
+        if not final:
+            intake.fast.append(sample)
+            return
+        intake.judged.extend(self.held.judge(sample))
+        for task, delays in sample.delays_ms.items():
+            intake.delays_ms[task].extend(delay for delay in delays if delay >= 0)

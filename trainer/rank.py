@@ -1,0 +1,217 @@
+"""One rank: its partitions of `samples`, and its part of each chain's model. Runs as a Ray actor, knows no Ray."""
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from springtide.contracts.bundle import Manifest
+from springtide.contracts.errors import StateError
+from springtide.contracts.samples import Sample
+from springtide.contracts.topics import DAY_MS
+from springtide.model.delayed_feedback import Method
+from springtide.model.targets import CLOSED
+from springtide.runtime.settings import milliseconds
+from trainer.bundle_writer import BundleWriter
+from trainer.chain_model import ChainModel, Mode, ScoredBatch
+from trainer.day_rows import DayReader, DayRows
+from trainer.days import day_end_ms
+from trainer.held_scores import join_judged, judge_now
+from trainer.live_feed import Intake, LiveFeed
+from trainer.messages import CallReport, DayReport, Export, Meeting, RankSetup, SavedRank
+from trainer.packing import pack, shuffled
+from trainer.process_group import join_group
+from trainer.rank_state import load_rank, save_rank
+from trainer.sample_source import SampleSource
+
+LARGEST_READ = 1_000
+"""Messages taken from Kafka at once."""
+
+
+class Rank:
+    """See the module; every method is called on all ranks at the same time, in the same order."""
+
+    def __init__(self, setup: RankSetup) -> None:
+        self._setup, self._config = setup, setup.config
+        self._chains: dict[str, ChainModel] = {}
+        keep_ms = milliseconds(setup.labels.final_age) + DAY_MS
+        self._feed = LiveFeed(SampleSource(setup.kafka, dict(setup.offsets)), keep_ms)
+        self._days = DayReader(self._config, setup.feast_folder)
+        self._day: DayRows | None = None
+        self._rows: Iterator[Sample] = iter(())
+        self._writer: BundleWriter | None = None
+        self._first = False
+
+    def start(self, meeting: Meeting, checkpoint: Path | None) -> dict[str, list[str]]:
+        """Form the group, make the models, take a checkpoint up; returns the tables that live here per chain."""
+        group = join_group(meeting)
+        self._first = meeting.rank == 0
+        methods: dict[str, Method] = {"daily": "wait", "minute": self._config.delayed_feedback}  # type: ignore[dict-item]
+        self._chains = {chain: ChainModel(self._setup.model, group, methods[chain]) for chain in self._config.chains}
+        if self._first:
+            self._writer = BundleWriter(self._setup.bundles_root, self._setup.model)
+        if checkpoint is not None:
+            load_rank(checkpoint, self._chains, self._feed)
+        self._feed.source.open()
+        return {chain: list(model.network.owned) for chain, model in self._chains.items()}
+
+    def live(self, arrived_T: Sequence[float]) -> CallReport:
+        """Read on; the minute chain, if it runs, scores and learns the fast rows."""
+        intake = self._read_live()
+        batches = list(pack(intake.fast, self._config.batch_rows)) if "minute" in self._chains else []
+        report = CallReport()
+        if "minute" in self._chains:
+            report, scored = self._step("minute", "learn", arrived_T, batches, True)
+            for batch in scored:
+                self._hold(batch)
+                report.judged.extend(judge_now(batch.samples, batch.targets, batch.probabilities_NT))
+        report.slates = intake.slates
+        report.delays_ms = intake.delays_ms
+        report.judged = join_judged([*report.judged, *intake.judged])
+        report.exhausted = not intake.slates
+        report.newest_final_ms = dict(self._feed.newest_final_ms)
+        report.newest_fast_ms = dict(self._feed.newest_fast_ms)
+        report.final_days = self._feed.index.days("final")
+        report.offsets = dict(self._feed.source.offsets)
+        report.repeated, report.unjudged = self._feed.repeated, self._feed.held.unjudged
+        report.dead = self._feed.source.take_dead()
+        return report
+
+    def lag(self) -> dict[int, int]:
+        """Return the records that lie ahead, per partition owned."""
+        return self._feed.source.lag()
+
+    def open_day(self, day: int) -> DayReport:
+        """Read the day's final rows of the partitions owned, and give them their features."""
+        self._day = self._days.read(day, self._feed)
+        return self._day.report
+
+    def order_day(self, epoch: int | None) -> None:
+        """Put the day's rows in line: in event time to be scored (no epoch), else shuffled for that epoch."""
+        if self._day is None:
+            raise StateError("trainer: expected an opened day, got none; call open_day first")
+        samples = self._day.samples
+        if epoch is None:
+            ordered = sorted(samples, key=lambda sample: (sample.impression_time_ms, sample.row_id))
+        else:
+            ordered = shuffled(samples, self._config.seed + 1_000 * self._day.day + epoch)
+        self._rows = iter(ordered)
+
+    def close_day(self) -> None:
+        """Let the day's rows go, and its place in the index too."""
+        self._day, self._rows = None, iter(())
+
+    def open_replay(self, after_day: int) -> None:
+        """Put every fast row read so far with an impression after the day in line, repeats left out."""
+        spans = {
+            partition: span
+            for partition in self._feed.source.offsets
+            if (span := self._feed.index.span(partition, "fast", after_day + 1)) is not None
+        }
+        self._rows = _fast_rows(self._feed.source.read(spans), after_day)
+
+    def forget_before(self, day: int) -> None:
+        """Let go of where the days before lie."""
+        self._feed.index.forget_before(day)
+
+    def step_rows(self, chain: str, mode: Mode, arrived_T: Sequence[float]) -> CallReport:
+        """Step over the next of the rows in line."""
+        rows = self._config.batch_rows * self._config.steps_per_call
+        samples = _take_rows(self._rows, rows)
+        batches = list(pack(samples, self._config.batch_rows))
+        report, scored = self._step(chain, mode, arrived_T, batches, not samples)
+        if mode == "score":
+            judged = [judge_now(batch.samples, batch.targets, batch.probabilities_NT) for batch in scored]
+            report.judged = join_judged([part for parts in judged for part in parts])
+        return report
+
+    def reanchor(self) -> None:
+        """Make the minute chain a copy of the daily chain: model, optimizer and id tables."""
+        self._chains["minute"].load_local_state(self._chains["daily"].local_state())
+
+    def export(self, chain: str, kind: str) -> Export:
+        """Return this rank's part of a bundle, and begin a new delta."""
+        model = self._chains[chain]
+        touched = model.take_touched()
+        tables = {}
+        for table in model.network.owned:
+            rows = touched[table] if kind == "delta" else torch.arange(model.config.capacities[table])
+            tables[table] = (rows.numpy(), model.network.rows(table, rows).numpy())
+        ids: dict[str, dict[str, Any]] = {}
+        for table, entries in model.ids.items():
+            journal = entries.take_journal()
+            ids[table] = journal.to_arrays() if kind == "delta" else entries.id_map().to_arrays()
+        dense = {name: tensor.numpy() for name, tensor in model.network.dense().items()} if self._first else {}
+        return Export(tables=tables, dense=dense, ids=ids if self._first else {})
+
+    def write_bundle(self, manifest: Manifest, *exports: Export) -> Manifest:
+        """Write a bundle of all ranks' parts and read it back as serving will; rank 0 alone.
+
+        Raises:
+            BundleError: the bundle must not be served, such as one with NaN.
+        """
+        if self._writer is None:
+            raise StateError("trainer: expected rank 0 to write bundles, got another; ask rank 0")
+        return self._writer.write(manifest, exports)
+
+    def save(self, folder: Path) -> SavedRank:
+        """Write this rank's part of a checkpoint into the folder."""
+        return save_rank(folder, torch.distributed.get_rank(), self._chains, self._feed)
+
+    def _read_live(self) -> Intake:
+        """Read until a batch is full or the wait is over."""
+        deadline = time.monotonic() + self._config.wait.total_seconds()
+        whole = Intake()
+        while True:
+            left_ms = max(0, round((deadline - time.monotonic()) * 1000))
+            intake = self._feed.read(LARGEST_READ, left_ms)
+            whole.add(intake)
+            rows = sum(len(sample.item_ids) for sample in whole.fast)
+            full = rows >= self._config.batch_rows or sum(whole.slates.values()) >= LARGEST_READ
+            if full or time.monotonic() >= deadline:
+                return whole
+
+    def _step(
+        self, chain: str, mode: Mode, arrived_T: Sequence[float], batches: Sequence[Sequence[Sample]], exhausted: bool
+    ) -> tuple[CallReport, list[ScoredBatch]]:
+        arrived = torch.tensor(arrived_T, dtype=torch.float32)
+        outcome = self._chains[chain].run(batches, mode, arrived, exhausted)
+        report = CallReport(steps=outcome.steps, newest_ms=outcome.newest_ms, exhausted=outcome.exhausted)
+        times = [sample.impression_time_ms for batch in batches for sample in batch]
+        report.oldest_ms = min(times, default=0)
+        for scored in outcome.scored:
+            for sample in scored.samples:
+                report.rows[sample.phase] = report.rows.get(sample.phase, 0) + len(sample.item_ids)
+        return report, outcome.scored
+
+    def _hold(self, scored: ScoredBatch) -> None:
+        """Keep the scores of observed slates until their labels are final."""
+        start = 0
+        for sample in scored.samples:
+            end = start + len(sample.item_ids)
+            if sample.phase == "observed":
+                open_T = tuple((scored.targets.maturity_NT[start] != CLOSED).tolist())
+                self._feed.held.hold(sample, np.array(scored.probabilities_NT[start:end]), open_T)
+            start = end
+
+
+def _fast_rows(samples: Iterator[Sample], after_day: int) -> Iterator[Sample]:
+    first_ms = day_end_ms(after_day)
+    seen: set[str] = set()
+    for sample in samples:
+        if sample.phase == "final" or sample.impression_time_ms < first_ms or sample.row_id in seen:
+            continue
+        seen.add(sample.row_id)
+        yield sample
+
+
+def _take_rows(samples: Iterator[Sample], rows: int) -> list[Sample]:
+    taken: list[Sample] = []
+    while rows > 0 and (more := list(islice(samples, 64))):
+        taken += more
+        rows -= sum(len(sample.item_ids) for sample in more)
+    return taken

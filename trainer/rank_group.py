@@ -1,0 +1,150 @@
+"""The ranks as Ray actors: started together, called together, lost together."""
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from springtide.contracts.errors import ExitCode, SpringtideError
+from springtide.runtime.log_setup import set_up_logging
+from trainer.config import TrainerConfig
+from trainer.messages import Meeting, RankSetup
+
+_log = logging.getLogger(__name__)
+
+
+class WorkerLostError(SpringtideError):
+    """A rank died or does not answer; the trainer ends, and a new life resumes from the newest checkpoint."""
+
+    exit_code = ExitCode.WORKER_LOST
+
+
+class RankGroup:
+    """All ranks; each call goes to every one at once, since their steps are collective."""
+
+    def __init__(self, config: TrainerConfig, setups: Sequence[RankSetup], log_level: str) -> None:
+        self._config = config
+        _start_ray(config)
+        actor = ray.remote(_RankActor)
+        options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0}
+        self._actors = [
+            actor.options(**options).remote(number, setup, log_level) for number, setup in enumerate(setups)
+        ]
+
+    def form(self, checkpoint: Path | None) -> list[dict[str, list[str]]]:
+        """Let the ranks meet and take up a checkpoint; returns the tables of each rank per chain."""
+        port = _free_port()
+        meetings = [
+            Meeting(
+                rank=rank,
+                world_size=len(self._actors),
+                host="127.0.0.1",
+                port=port,
+                timeout=self._config.worker_timeout,
+            )
+            for rank in range(len(self._actors))
+        ]
+        calls = [
+            actor.call.remote("start", meeting, checkpoint)
+            for actor, meeting in zip(self._actors, meetings, strict=True)
+        ]
+        return self._results("start", calls)
+
+    def call(self, method: str, *arguments: Any) -> list[Any]:
+        """Call a method of every rank; returns the results in rank order.
+
+        Raises:
+            WorkerLostError: a rank died, failed, or did not answer within `trainer.worker_timeout`.
+        """
+        return self._results(method, [actor.call.remote(method, *arguments) for actor in self._actors])
+
+    def export_to_first(self, chain: str, kind: str, manifest: Any) -> Any:
+        """Let every rank export its part and rank 0 write the bundle; the parts go from rank to rank, not through here.
+
+        Raises:
+            BundleError: the bundle must not be served.
+            WorkerLostError: as in `call`.
+        """
+        parts = [actor.call.remote("export", chain, kind) for actor in self._actors]
+        return self._results("write_bundle", [self._actors[0].call.remote("write_bundle", manifest, *parts)])[0]
+
+    def pids(self) -> list[int]:
+        """Return the ranks' process ids."""
+        found: list[int] = ray.get([actor.pid.remote() for actor in self._actors])
+        return found
+
+    def stop(self) -> None:
+        """End all ranks, and Ray with them when it is the trainer's own."""
+        for actor in self._actors:
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.kill(actor)
+        ray.shutdown()
+
+    def _results(self, method: str, calls: list[Any]) -> list[Any]:
+        """Wait for all calls; the first that fails ends the wait, since the others may hang in a collective."""
+        deadline = time.monotonic() + self._config.worker_timeout.total_seconds()
+        waiting = list(calls)
+        while waiting:
+            done, waiting = ray.wait(waiting, num_returns=1, timeout=max(0.0, deadline - time.monotonic()))
+            if not done:
+                timeout = self._config.worker_timeout
+                raise WorkerLostError(f"rank call {method}: expected an answer in {timeout}, got none; see its log")
+            try:
+                ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                cause = error.cause
+                if isinstance(cause, SpringtideError):
+                    raise cause from error
+                raise WorkerLostError(f"rank call {method}: expected a result, got {error}; see above") from error
+            except ray.exceptions.RayError as error:
+                raise WorkerLostError(f"rank call {method}: expected a living rank, got {error}; restart") from error
+        results: list[Any] = ray.get(calls)
+        return results
+
+
+class _RankActor:
+    """A thin shell around Rank; torch is imported in the actor's process only."""
+
+    def __init__(self, number: int, setup: RankSetup, log_level: str) -> None:
+        from trainer.rank import Rank
+
+        set_up_logging(f"trainer-rank-{number}", log_level)
+        self._rank = Rank(setup)
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        return getattr(self._rank, method)(*arguments)
+
+    def pid(self) -> int:
+        return os.getpid()
+
+
+def _start_ray(config: TrainerConfig) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one into the home folder
+    if config.ray_address:
+        ray.init(address=config.ray_address, namespace="trainer", configure_logging=False)
+        return
+    ray.init(
+        address="local",
+        namespace="trainer",
+        num_cpus=config.ranks,
+        num_gpus=0,
+        include_dashboard=False,
+        object_store_memory=config.object_store_mib * 2**20,
+        _node_ip_address="127.0.0.1",
+        configure_logging=False,
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,85 @@
+"""A rank's part of a checkpoint: tensors in safetensors, the rest as JSON-able values for the driver's manifest.
+
+The parts are laid out by table and by partition, not by rank, so that a checkpoint of two ranks can be taken up by
+one or by three.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from trainer.chain_model import ChainModel
+from trainer.checkpoint import read_manifest
+from trainer.live_feed import LiveFeed
+from trainer.messages import SavedRank
+
+_OWNED = ("table.", "momentum.")
+"""Entries that each rank holds for its own tables; all others are equal on every rank."""
+
+
+def save_rank(folder: Path, rank: int, chains: Mapping[str, ChainModel], feed: LiveFeed) -> SavedRank:
+    """Write and sync this rank's file; the replicated parts go into rank 0's alone."""
+    tensors: dict[str, Tensor] = {}
+    for chain, model in chains.items():
+        for name, tensor in model.local_state().items():
+            if rank == 0 or name.startswith(_OWNED):
+                tensors[f"{chain}/{name}"] = tensor
+    for partition, seen in feed.seen.items():
+        for name, array in seen.to_arrays().items():
+            tensors[f"seen/{partition}/{name}"] = torch.from_numpy(array)
+    content: bytes = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    file = f"rank-{rank}.safetensors"
+    with (folder / file).open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return SavedRank(file=file, size=len(content), sha256=hashlib.sha256(content).hexdigest(), state=_partitions(feed))
+
+
+def load_rank(folder: Path, chains: Mapping[str, ChainModel], feed: LiveFeed) -> None:
+    """Take up what this rank needs of a checkpoint whose checksums were verified; its partitions decide."""
+    manifest = read_manifest(folder)
+    tensors: dict[str, Tensor] = {}
+    for part in manifest.ranks:
+        tensors |= safetensors.torch.load((folder / part.file).read_bytes())
+        _load_partitions(part.state, feed)
+    for chain, model in chains.items():
+        state = _beneath(tensors, f"{chain}/")
+        if state:  # a chain that was off when the checkpoint was written starts anew
+            model.load_local_state(state)
+    for partition, seen in feed.seen.items():
+        arrays = {name: tensor.numpy() for name, tensor in _beneath(tensors, f"seen/{partition}/").items()}
+        if arrays:
+            seen.load(arrays)
+
+
+def _beneath(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _partitions(feed: LiveFeed) -> dict[str, Any]:
+    return {
+        str(partition): {
+            "offset": offset,
+            "newest_final_ms": feed.newest_final_ms.get(partition),
+            "index": feed.index.to_dict(partition),
+        }
+        for partition, offset in feed.source.offsets.items()
+    }
+
+
+def _load_partitions(state: Mapping[str, Any], feed: LiveFeed) -> None:
+    for name, values in state.items():
+        partition = int(name)
+        if partition not in feed.source.offsets:
+            continue
+        feed.source.offsets[partition] = values["offset"]
+        feed.index.load(partition, values["index"])
+        if values["newest_final_ms"] is not None:
+            feed.newest_final_ms[partition] = values["newest_final_ms"]
