@@ -32,7 +32,9 @@ def main(runtime: Runtime) -> None:
     producer = make_producer(runtime.kafka, linger_ms=0)
     token = config.token or secrets.token_urlsafe(9)
     topic = runtime.kafka.topic(CONTROL.name)
-    app = make_app(board, token, lambda value: producer.send(topic, value=value), config.sample_every.total_seconds())
+    closing = threading.Event()
+    every_s = config.sample_every.total_seconds()
+    app = make_app(board, token, lambda value: producer.send(topic, value=value), every_s, closing)
     server = uvicorn.Server(
         uvicorn.Config(
             app, host=runtime.process.host, port=config.port, log_level="warning", timeout_graceful_shutdown=2
@@ -45,6 +47,7 @@ def main(runtime: Runtime) -> None:
     try:
         _watch(runtime, feed, thread, f"page on http://{runtime.process.host}:{config.port}")
     finally:
+        closing.set()
         server.should_exit = True
         thread.join(timeout=5)
         feed.stop()

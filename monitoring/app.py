@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +23,7 @@ _PING_S: Final = 10.0
 Send = Callable[[bytes], None]
 
 
-def make_app(board: Board, token: str, send: Send, every_s: float) -> FastAPI:
+def make_app(board: Board, token: str, send: Send, every_s: float, closing: threading.Event) -> FastAPI:
     """Make the application.
 
     Args:
@@ -30,6 +31,7 @@ def make_app(board: Board, token: str, send: Send, every_s: float) -> FastAPI:
         token: what a control command must carry in the header `X-Token`.
         send: puts an encoded command on topic `control`.
         every_s: wall seconds between two messages of the stream.
+        closing: set when the server stops, so that open streams end.
     """
     app = FastAPI(title="Springtide", docs_url=None, redoc_url=None)
 
@@ -47,7 +49,9 @@ def make_app(board: Board, token: str, send: Send, every_s: float) -> FastAPI:
         """Everything, and then what changes; `Last-Event-ID` resumes."""
         since = int(last_event_id) if last_event_id.isdigit() else 0
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_events(board, since, every_s), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(
+            _events(board, since, every_s, closing), media_type="text/event-stream", headers=headers
+        )
 
     @app.post("/api/control", status_code=202)
     async def control(request: Request, x_token: Annotated[str, Header()] = "") -> dict[str, str]:
@@ -78,10 +82,10 @@ def read_command(body: bytes, command_id: str) -> Any:
         ) from error
 
 
-async def _events(board: Board, since: int, every_s: float) -> AsyncIterator[bytes]:
+async def _events(board: Board, since: int, every_s: float, closing: threading.Event) -> AsyncIterator[bytes]:
     sent_at = 0.0
     first = True
-    while True:
+    while not closing.is_set():
         sequence, message = board.message(since)
         if first or sequence != since:
             yield b"id: %d\ndata: %s\n\n" % (sequence, encode(message))
