@@ -54,6 +54,16 @@ class Core(Protocol):
         """Offset of the last completed trigger, -1 before the first."""
         ...
 
+    @property
+    def watermark_ms(self) -> int | None:
+        """Event time up to which everything has come; None before the first event."""
+        ...
+
+    @property
+    def newest_ms(self) -> int | None:
+        """Newest event time believed."""
+        ...
+
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
         """Take over the partition's entries as the table holds them; once, before anything else."""
         ...

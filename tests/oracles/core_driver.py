@@ -19,6 +19,9 @@ class Driver:
     sent: list[Message] = field(default_factory=list)
     committed: int = 0
     triggers: int = 0
+    lag: int = 0
+    """Triggers by which the committed offset lags behind."""
+    finished: list[int] = field(default_factory=list)
     after_trigger: Callable[[Core], None] = lambda core: None
 
     def run(self) -> Core:
@@ -55,7 +58,8 @@ class Driver:
         self.sent += core.collect()
         for write in core.settle(offset):
             self.write(write.key, write.value)
-        self.committed = offset + 1
+        self.finished.append(offset + 1)
+        self.committed = max([self.committed, *self.finished[: -self.lag or None]])
         self.triggers += 1
         self.after_trigger(core)
 

@@ -48,12 +48,13 @@ def test_rows_equal_the_batch_join(seed: int, order: int, period: int) -> None:
     assert core.ledger.slates["final"] + core.ledger.slates["dropped"] == core.ledger.slates["in"] == 12
 
 
-@given(seed=st.integers(0, 2**32))
+@given(seed=st.integers(0, 2**32), lag=st.integers(0, 3))
 @settings(max_examples=100, deadline=None)
-def test_rows_survive_crashes(seed: int) -> None:
+def test_rows_survive_crashes(seed: int, lag: int) -> None:
     draw = random.Random(seed)
     events = make_events(seed)
-    driver = Driver(joiner, as_records(with_ticks(disorder(events, seed), 0)), after_trigger=balanced)
+    log = as_records(with_ticks(disorder(events, seed), 0))
+    driver = Driver(joiner, log, after_trigger=balanced, lag=lag)
     crashes = 0
     while not driver.run_until_crash(draw):
         crashes += 1

@@ -1,0 +1,75 @@
+"""The joiner's numbers for Prometheus and the page, read from its ledgers."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from prometheus_client import Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from springtide.contracts import metric_names as names
+from springtide.contracts.tasks import TASKS, Task
+from streaming.joiner.join import Joiner
+
+_EVENT_TIME_BUCKETS: Final = (1, 10, 60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 3 * 86400)
+_WALL_BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
+
+
+class JoinerMetrics:
+    """Makes metric families from all cores; `read` runs between two records, so the books balance in what it gives."""
+
+    def __init__(self) -> None:
+        def histogram(name: str, text: str, label: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(name, text, [label], buckets=buckets)
+
+        self._delay = histogram(names.LABEL_DELAY, "label time minus impression time", "task", _EVENT_TIME_BUCKETS)
+        self._wait = histogram(names.JOIN_WAIT, "watermark minus due time at emission", "phase", _EVENT_TIME_BUCKETS)
+        self._wall = histogram(
+            names.JOIN_EMIT_WALL, "wall time from trigger to acknowledgement", "phase", _WALL_BUCKETS
+        )
+
+    def after_trigger(self, core: Joiner, wall_seconds: float) -> None:
+        """Take what the core has seen since its last trigger."""
+        for task, delay_ms in core.delays:
+            self._delay.labels(task=task).observe(delay_ms / 1000)
+        for phase, wait_ms in core.waits:
+            self._wait.labels(phase=phase).observe(wait_ms / 1000)
+            self._wall.labels(phase=phase).observe(wall_seconds)
+        core.delays.clear()
+        core.waits.clear()
+
+    def read(self, cores: Sequence[Joiner]) -> Iterable[Metric]:
+        """Read all ledgers."""
+        for name, help_text, labels, counts in _counters(cores):
+            family = CounterMetricFamily(name, help_text, labels=labels)
+            for values, number in sorted(counts.items()):
+                family.add_metric(values, number)
+            yield family
+        waiting: Counter[Task] = Counter()
+        for core in cores:
+            waiting.update(core.waiting())
+        open_slates = sum(core.book.open_slates for core in cores)
+        yield GaugeMetricFamily(names.SLATES_OPEN, "slates not final", value=open_slates)
+        shown = sum(core.book.impressions_open() for core in cores)
+        yield GaugeMetricFamily(names.IMPRESSIONS_OPEN, "shown items whose slate is not final", value=shown)
+        held = GaugeMetricFamily(names.LABELS_WAITING, "labels that came before their slate", labels=["task"])
+        for task in TASKS:
+            held.add_metric([task], waiting[task])
+        yield held
+
+
+def _counters(cores: Sequence[Joiner]) -> Iterable[tuple[str, str, list[str], Counter[tuple[str, ...]]]]:
+    events, duplicates, letters, slates, labels, rows = (Counter[tuple[str, ...]]() for _ in range(6))
+    for ledger in (core.ledger for core in cores):
+        events.update({("joiner", kind): number for kind, number in ledger.events.items()})
+        duplicates.update({("joiner", kind): number for kind, number in ledger.duplicates.items()})
+        letters.update({("joiner", reason): number for reason, number in ledger.dead_letters.items()})
+        slates.update({(outcome,): number for outcome, number in ledger.slates.items()})
+        labels.update({(task, outcome): number for (task, outcome), number in ledger.labels.items()})
+        rows.update({(phase,): number for phase, number in ledger.rows.items()})
+    yield names.EVENTS_IN, "events taken in", ["process", "type"], events
+    yield names.DUPLICATES, "events known already", ["process", "type"], duplicates
+    yield names.DEAD_LETTERS, "events that could not be used", ["process", "reason"], letters
+    yield names.SLATES, "slates by outcome", ["outcome"], slates
+    yield names.LABELS, "labels by outcome", ["task", "outcome"], labels
+    yield names.ROWS, "rows emitted", ["phase"], rows

@@ -1,0 +1,98 @@
+"""The Faust application: its settings, its strict transport, and one agent and one table per job."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from springtide.runtime.config import KafkaConfig
+from streaming.config import StreamingConfig
+from streaming.shell.job import Job, JobSpec
+from streaming.shell.strict_transport import StrictTransport
+
+
+class StreamApp(faust.App):  # type: ignore[misc]
+    """An application that commits what its jobs have released."""
+
+    jobs: list[Job[Any]]
+
+    def _new_transport(self) -> StrictTransport:
+        return StrictTransport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> StrictTransport:
+        return StrictTransport(self.conf.broker_producer, self)
+
+    def released(self, tp: TP) -> int | None:
+        """Next offset to commit: what every job on the topic has finished; None while one has not."""
+        offsets = [job.released.get(tp.partition) for job in self.jobs if job.topic_name == tp.topic]
+        known = [offset for offset in offsets if offset is not None]
+        return min(known) if known and len(known) == len(offsets) else None
+
+
+def make_app(
+    name: str, kafka: KafkaConfig, streaming: StreamingConfig, state_folder: Path, specs: Sequence[JobSpec[Any]]
+) -> StreamApp:
+    """Build the application; its id, and so its consumer group and changelogs, begin with the topic prefix."""
+    datadir = state_folder / "streaming" / name
+    datadir.mkdir(parents=True, exist_ok=True)
+    app = StreamApp(
+        app_id(name, kafka),
+        broker=[f"kafka://{server.strip()}" for server in kafka.bootstrap.split(",")],
+        store=streaming.store,
+        datadir=str(datadir),
+        autodiscover=False,
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_partitions=kafka.partitions,
+        topic_replication_factor=kafka.replication,
+        processing_guarantee="at_least_once",
+        consumer_auto_offset_reset="earliest",
+        broker_commit_interval=streaming.commit_every.total_seconds(),
+        broker_request_timeout=max(90.0, streaming.request_timeout.total_seconds()),
+        producer_request_timeout=streaming.request_timeout.total_seconds(),
+        producer_acks=-1,
+        producer_max_request_size=8 * 1024 * 1024,
+        stream_buffer_maxsize=streaming.buffer_records,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        table_standby_replicas=0,
+        worker_redirect_stdouts=False,
+    )
+    app.jobs = [_add_job(app, spec, kafka) for spec in specs]
+    _follow_assignment(app)
+    return app
+
+
+def app_id(name: str, kafka: KafkaConfig) -> str:
+    """Give the id of a role's application."""
+    return f"{kafka.topic_prefix}springtide-{name}"
+
+
+def changelog_name(name: str, table: str, kafka: KafkaConfig) -> str:
+    """Give the changelog topic of a job's table."""
+    return f"{app_id(name, kafka)}-{table}-changelog"
+
+
+def _add_job(app: StreamApp, spec: JobSpec[Any], kafka: KafkaConfig) -> Job[Any]:
+    topic = app.topic(
+        kafka.topic(spec.topic), key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
+    table = app.Table(spec.name, key_type=bytes, value_type=bytes, partitions=kafka.partitions)
+    job = Job(spec, app, table, kafka.topic_prefix)
+    app.agent(topic, name=f"{spec.name}-agent")(job.run)
+
+    @table.on_recover  # type: ignore[untyped-decorator]
+    async def recovered() -> None:
+        job.recovered = True
+
+    return job
+
+
+def _follow_assignment(app: StreamApp) -> None:
+    async def on_change(*_: Any, **__: Any) -> None:
+        for job in app.jobs:
+            await job.forget()
+
+    app.on_partitions_revoked.connect(on_change, weak=False)

@@ -1,0 +1,79 @@
+"""The real joiner on a real broker: its rows are the batch join's, killed or not."""
+
+import random
+from pathlib import Path
+
+from springtide.contracts.events import AnyEvent
+from springtide.contracts.topics import DEAD_LETTER
+from springtide.runtime.config import KafkaConfig
+from tests.integration.streaming.worker_process import (
+    StreamProcess,
+    committed,
+    count_of,
+    read_rows,
+    send_events,
+    wait_until,
+)
+from tests.oracles.batch_join import batch_join, compare
+from tests.oracles.streams import LABELS, disorder, make_events, with_ticks
+
+JOINER = ("streaming.role=joiner", "joiner.trigger_records=50", "joiner.trigger_every=20m")
+
+
+def make_traffic(seed: int, slates: int, partitions: int = 2) -> tuple[list[AnyEvent], dict[int, list[AnyEvent]]]:
+    """Make the same events twice: in order for the oracle, per partition and out of order for the stream."""
+    events = make_events(seed, slates=slates, users=20)
+    by_partition: dict[int, list[AnyEvent]] = {number: [] for number in range(partitions)}
+    for event in events:
+        by_partition[int(event.user_id[1:]) % partitions].append(event)
+    streams = {
+        number: with_ticks(disorder(part, seed), number, every_ms=1_800_000) for number, part in by_partition.items()
+    }
+    return events, streams
+
+
+def is_done(kafka: KafkaConfig, sent: dict[int, list[AnyEvent]], group: str) -> bool:
+    """True when all but what follows the last trigger is committed."""
+    done = committed(kafka, group)
+    return all(done[number] >= len(events) - 49 for number, events in sent.items())
+
+
+def wait_for_rows(kafka: KafkaConfig, process: StreamProcess, count: int) -> None:
+    """Wait until the topic holds so many rows."""
+    wait_until(lambda: process.alive() and count_of(kafka, "samples") >= count, f"{count} rows", process.log)
+
+
+def test_rows_on_the_broker_equal_the_batch_join(kafka_config: KafkaConfig, tmp_path: Path) -> None:
+    events, sent = make_traffic(1, slates=200)
+    send_events(kafka_config, sent)
+    with StreamProcess(kafka_config, tmp_path, *JOINER) as process:
+        process.wait_ready()
+        group = f"{kafka_config.topic_prefix}springtide-joiner"
+        wait_until(lambda: process.alive() and is_done(kafka_config, sent, group), "all to be joined", process.log)
+        samples = process.metrics()
+        assert process.stop() == 0
+    differences = compare(read_rows(kafka_config), batch_join(events, LABELS))
+    assert not differences, differences
+    assert differences.repeated == 0
+    into, final = (samples[f'springtide_join_slates_total{{outcome="{name}"}}'] for name in ("in", "final"))
+    assert into == final + samples['springtide_join_slates_total{outcome="dropped"}'] == 200
+
+
+def test_a_killed_worker_loses_and_changes_no_row(kafka_config: KafkaConfig, tmp_path: Path) -> None:
+    seed = 2
+    draw = random.Random(seed)
+    events, sent = make_traffic(seed, slates=400)
+    send_events(kafka_config, sent)
+    group = f"{kafka_config.topic_prefix}springtide-joiner"
+    for number in range(4):
+        with StreamProcess(kafka_config, tmp_path, *JOINER) as process:
+            process.wait_ready()
+            if number < 3:
+                wait_for_rows(kafka_config, process, count_of(kafka_config, "samples") + draw.randrange(1, 150))
+                process.kill()
+            else:
+                wait_until(lambda: process.alive() and is_done(kafka_config, sent, group), "the end", process.log)
+                assert process.stop() == 0
+    differences = compare(read_rows(kafka_config), batch_join(events, LABELS))
+    assert not differences, differences
+    assert count_of(kafka_config, DEAD_LETTER.name) > 0
