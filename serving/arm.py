@@ -1,7 +1,8 @@
 """One experiment arm in a process of its own: it keeps items, features and a model at hand, and ranks.
 
 A plain class; serving.cluster makes a Ray actor of it. Ray gives each concurrency group a thread: `rank` scores,
-`load` takes models, `watch` reports. Two threads of its own follow the catalogue and renew features.
+`load` takes models, `watch` reports. Two threads of its own follow the catalogue and renew features. The module is
+also imported by the driver, which needs the class but not torch: hence the import in the constructor.
 """
 
 import logging
@@ -12,12 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from serving.config import ArmConfig, ServingConfig
 from serving.following import Follower
 from serving.item_source import ItemSource
-from serving.models.swap import ModelSlot
 from serving.ranking.ranker import Ranker
 from serving.wire import ActorStats, Ranking, encode, requests_decoder
 from springtide.contracts.bundle import ModelUpdate
@@ -49,6 +47,10 @@ class Arm:
     """Ranks for one arm. The constructor loads the newest model on disk: a restarted actor is as good as before."""
 
     def __init__(self, settings: ArmSettings) -> None:
+        import torch
+
+        from serving.models.swap import ModelSlot
+
         torch.set_num_threads(1)
         self._settings = settings
         self._ranker = Ranker(

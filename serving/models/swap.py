@@ -4,10 +4,10 @@ import logging
 import time
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.load_outcome import LoadOutcome
 from serving.models.lineage import lineage, newest_first
 from serving.models.loaded_model import LoadedModel
 from springtide.contracts.bundle import ModelUpdate
@@ -20,22 +20,6 @@ from springtide.model.state import ModelState
 _log = logging.getLogger(__name__)
 
 _EDGE = 1e-7
-
-
-class LoadOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one announcement."""
-
-    version: str
-    previous_version: str
-    newest_event_ms: int
-    load_ms: float
-    refused: str = ""
-    """Why the old model stays; empty when the new one serves, or when it did already."""
-
-    @property
-    def changed(self) -> bool:
-        """Whether another model serves now."""
-        return not self.refused and self.version != self.previous_version
 
 
 class ModelSlot:

@@ -1,0 +1,149 @@
+"""Puts serving together: Ray, one actor per arm, the gateway, and the threads that follow topics."""
+
+import logging
+import time
+from collections.abc import Mapping
+
+from serving.announcements import ModelAnnouncements, Ramps
+from serving.arm import ArmSettings
+from serving.cluster import FAILURES, ActorCalls, close_ray, open_ray, read_stats, start_arms
+from serving.config import ExperimentConfig, ServingConfig
+from serving.following import Follower
+from serving.gateway import metrics
+from serving.gateway.app import make_app
+from serving.gateway.arm_client import RemoteArm
+from serving.gateway.assignment import Assignments
+from serving.gateway.exposures import ExposureLog
+from serving.gateway.fallback import PopularItems
+from serving.gateway.server import GatewayServer
+from serving.gateway.service import SlateService
+from serving.model_board import ModelBoard
+from serving.wire import ActorStats
+from springtide.contracts.control import Ramp
+from springtide.contracts.features import FEAST_FOLDER
+from springtide.contracts.topics import CATALOGUE, CONTROL, EVENTS, MODEL_UPDATES
+from springtide.runtime.clock import SystemClock
+from springtide.runtime.command_line import Runtime
+from springtide.runtime.config import BundlesConfig
+from springtide.runtime.kafka import make_producer, wait_for_topics
+
+_log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 1.0
+"""Wall time between two looks at the actors."""
+
+FLUSH_SECONDS = 5.0
+"""Wall time that the end waits for exposures still on their way."""
+
+
+def serve(runtime: Runtime) -> None:
+    """Serve until the end is asked for."""
+    serving: ServingConfig = runtime.sections["serving"]
+    experiment: ExperimentConfig = runtime.sections["experiment"]
+    bundles: BundlesConfig = runtime.sections["bundles"]
+    runtime.health.update(status="waiting for the broker")
+    wait_for_topics(runtime.kafka, [CATALOGUE.name, CONTROL.name, EVENTS.name, MODEL_UPDATES.name])
+    runtime.reporter.start()
+    runtime.health.update(status="starting Ray")
+    settings = {
+        arm.name: ArmSettings(
+            arm=arm,
+            serving=serving,
+            kafka=runtime.kafka,
+            feature_folder=runtime.process.state_folder.absolute() / FEAST_FOLDER,
+            bundle_root=bundles.root(runtime.process.state_folder.absolute()),
+        )
+        for arm in experiment.arms
+    }
+    open_ray(serving, len(settings))
+    try:
+        _serve(runtime, serving, experiment, start_arms(settings, serving.actor_cpus))
+    finally:
+        close_ray()
+        runtime.reporter.stop()
+
+
+def _serve(
+    runtime: Runtime, serving: ServingConfig, experiment: ExperimentConfig, actors: Mapping[str, ActorCalls]
+) -> None:
+    assignments, popular, clock = Assignments(experiment), PopularItems(), SystemClock()
+    for name, share in assignments.enrolled().items():
+        metrics.ENROLLED.labels(name).set(share)
+    instance = runtime.process.instance or "serving-0"
+    # An exposure must not be lost to a broker that is away for some minutes.
+    producer = make_producer(runtime.kafka, linger_ms=1, delivery_timeout_ms=600_000)
+    topic = runtime.kafka.topic(EVENTS.name)
+    producer.partitions_for(topic)  # fetches the metadata now, so that no request has to wait for it
+    service = SlateService(
+        arms={name: RemoteArm(name, actor.ranked, FAILURES) for name, actor in actors.items()},
+        assignments=assignments,
+        popular=popular,
+        exposures=ExposureLog(
+            producer, topic, wait_seconds=serving.exposure_wait.total_seconds(), backlog=serving.exposure_backlog
+        ),
+        producer=instance,
+        deadline_seconds=serving.deadline.total_seconds(),
+        window_seconds=serving.batch_window.total_seconds(),
+        max_batch=serving.max_batch,
+        repeat_memory=serving.repeat_memory,
+    )
+    board = ModelBoard(
+        {arm.name: arm.chain for arm in experiment.arms},
+        report=runtime.reporter.swap,
+        now_ms=clock.now_ms,
+        request_time_ms=lambda: service.newest_request_ms,
+    )
+    started_ms = clock.now_ms()
+
+    def mark(ramp: Ramp) -> None:
+        if ramp.issued_ms >= started_ms:  # older ones are history, read again
+            text = f"{ramp.experiment} enrols {100 * ramp.enrolled:.0f} % of users"
+            runtime.reporter.mark("ramp", text, service.newest_request_ms)
+
+    chains = {arm.name: arm.chain for arm in experiment.arms if arm.ranking == "model"}
+    announcements = ModelAnnouncements(actors, chains, board)
+    followers = {
+        "model-updates": Follower(
+            runtime.kafka, [MODEL_UPDATES.name], announcements.take, after_poll=announcements.hand_over
+        ).start(),
+        "control": Follower(runtime.kafka, [CONTROL.name], Ramps(assignments, mark).take).start(),
+    }
+    server = GatewayServer(make_app(service, board.models), runtime.process.host, serving.port).start()
+    _log.info("gateway on http://%s:%d", runtime.process.host, server.port)
+    runtime.health.update(port=server.port)
+    try:
+        while not runtime.shutdown.requested and server.running:
+            begun = time.monotonic()
+            _watch(runtime, actors, board, popular)
+            for name, follower in followers.items():
+                metrics.BAD_MESSAGES.labels(name).set(follower.bad_messages)
+            runtime.shutdown.wait(max(0.0, EVERY_SECONDS - (time.monotonic() - begun)))
+    finally:
+        runtime.health.update(ready=False, status="stopping")
+        server.stop()
+        for follower in followers.values():
+            follower.stop()
+        producer.close(timeout=FLUSH_SECONDS)
+
+
+def _watch(runtime: Runtime, actors: Mapping[str, ActorCalls], board: ModelBoard, popular: PopularItems) -> None:
+    stats = read_stats(actors, wait_seconds=EVERY_SECONDS)
+    board.heard(stats)
+    newest = max(stats.values(), key=lambda found: found.feature_time_ms, default=None)
+    if newest is not None and newest.popular:
+        popular.replace(newest.popular)
+    waiting = missing(actors, stats)
+    runtime.health.update(ready=not waiting, status=waiting or _status(stats))
+
+
+def missing(actors: Mapping[str, ActorCalls], stats: Mapping[str, ActorStats]) -> str:
+    """Say what is lacking before requests can be answered; empty: nothing."""
+    if absent := sorted(set(actors) - set(stats)):
+        return f"waiting for arm {', '.join(absent)}"
+    if empty := sorted(name for name, found in stats.items() if not found.items):
+        return f"waiting for the catalogue in arm {', '.join(empty)}"
+    return ""
+
+
+def _status(stats: Mapping[str, ActorStats]) -> str:
+    return ", ".join(f"{name}: {found.version or 'popular items'}" for name, found in sorted(stats.items()))
