@@ -67,7 +67,7 @@ def send(kafka: KafkaConfig, topic: str, records: Sequence[tuple[bytes, bytes]])
 
 
 def write_features(state_folder: Path, users: int, items: int, seed: int = 5) -> None:
-    """Make a Feast repository with rows of users `u0`, … and items `i0`, …"""
+    """Make a Feast repository with rows of users `u0`, … and items `i0`, …."""
     from feature_store.config import FeatureStoreConfig
     from feature_store.online import OnlineWriter
     from feature_store.repository import apply
@@ -157,9 +157,7 @@ class RandomModels:
             tables = {name: TableRows(rows=rows, vectors=self.tables[name][rows]) for name, rows in touched.items()}
             journals = {name: Journal(admitted={}, evicted={}) for name in self.tables}
             shapes = self._base_tables
-            manifest = write_bundle(
-                folder, _with_tables(manifest, shapes), self.network.state_dict(), tables, journals
-            )
+            manifest = write_bundle(folder, _with_tables(manifest, shapes), self.network.state_dict(), tables, journals)
         self._base_tables = manifest.tables
         return announcement(self.root, folder)
 

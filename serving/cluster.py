@@ -58,7 +58,7 @@ def open_ray(config: ServingConfig, arms: int) -> None:
         try:
             _start_ray(config, arms)
             return
-        except Exception as error:  # noqa: BLE001 -- Ray raises plain Exception when a busy machine starts it slowly
+        except Exception as error:
             ray.shutdown()
             if attempt == START_ATTEMPTS:
                 message = f"Ray: expected it to start, got {error}; see its logs under /tmp/ray/session_latest"

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Mapping
 
-from serving.announcements import ModelAnnouncements, Ramps
+from serving.announcements import ModelAnnouncements
 from serving.arm import ArmSettings
 from serving.cluster import FAILURES, ActorCalls, close_ray, open_ray, read_stats, start_arms
 from serving.config import ExperimentConfig, ServingConfig
@@ -18,6 +18,7 @@ from serving.gateway.fallback import PopularItems
 from serving.gateway.server import GatewayServer
 from serving.gateway.service import SlateService
 from serving.model_board import ModelBoard
+from serving.ramps import Ramps
 from serving.wire import ActorStats
 from springtide.contracts.control import Ramp
 from springtide.contracts.features import FEAST_FOLDER

@@ -15,9 +15,7 @@ NOW = 1_700_000_000_000
 
 
 def made(item_id: str, *, available: bool = True) -> CatalogueItem:
-    return CatalogueItem(
-        item_id=item_id, category="c", price=2.0, born_ms=NOW, available=available, event_time_ms=NOW
-    )
+    return CatalogueItem(item_id=item_id, category="c", price=2.0, born_ms=NOW, available=available, event_time_ms=NOW)
 
 
 class FakeStore:
