@@ -7,7 +7,7 @@ from springtide.contracts.bundle import ModelSwap, ModelUpdate
 from springtide.contracts.events import Context
 from springtide.contracts.reports import ProcessReport
 from springtide.contracts.samples import Sample
-from springtide.contracts.tasks import TASKS
+from springtide.contracts.tasks import TASKS, Task
 from springtide.contracts.truth import TruthScenario, TruthSlate
 
 START_MS = 1_772_409_600_000
@@ -46,7 +46,7 @@ class Story:
             items = [f"i{index}" for index in range(10)]
             p = {task: self._random.uniform(0.5, 1.5, 10) * RATES[task] for task in TASKS}
             click = self._random.uniform(size=10) < p["click"]
-            labels = {"click": click.astype(int).tolist()}
+            labels: dict[Task, list[int]] = {"click": click.astype(int).tolist()}
             for task in ("cart", "purchase"):
                 labels[task] = (click & (self._random.uniform(size=10) < p[task] / p["click"])).astype(int).tolist()
             arm = "treatment" if user % 2 else "control"
@@ -115,7 +115,8 @@ class Story:
 
     def _update(self, now_ms: int) -> ModelUpdate:
         return ModelUpdate(
-            chain="minute", version=f"minute-1.{self.hour}", kind="delta", base_version="minute-1.0", sequence=self.hour,
+            chain="minute", version=f"minute-1.{self.hour}", kind="delta", base_version="minute-1.0",
+            sequence=self.hour,
             path="minute/x", manifest_sha256="", newest_event_ms=now_ms - 4_500_000, watermark_ms=now_ms,
             samples_learned=self.hour * 300, published_ms=now_ms,
         )  # fmt: skip
