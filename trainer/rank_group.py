@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import ray
-
 from springtide.contracts.errors import ExitCode, SpringtideError
 from springtide.runtime.log_setup import set_up_logging
 from trainer.config import TrainerConfig
@@ -31,8 +29,8 @@ class RankGroup:
 
     def __init__(self, config: TrainerConfig, setups: Sequence[RankSetup], log_level: str) -> None:
         self._config = config
-        _start_ray(config)
-        actor = ray.remote(_RankActor)
+        self._ray = _start_ray(config)
+        actor = self._ray.remote(_RankActor)
         options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0}
         self._actors = [
             actor.options(**options).remote(number, setup, log_level) for number, setup in enumerate(setups)
@@ -77,35 +75,35 @@ class RankGroup:
 
     def pids(self) -> list[int]:
         """Return the ranks' process ids."""
-        found: list[int] = ray.get([actor.pid.remote() for actor in self._actors])
+        found: list[int] = self._ray.get([actor.pid.remote() for actor in self._actors])
         return found
 
     def stop(self) -> None:
         """End all ranks, and Ray with them when it is the trainer's own."""
         for actor in self._actors:
-            with contextlib.suppress(ray.exceptions.RayError):
-                ray.kill(actor)
-        ray.shutdown()
+            with contextlib.suppress(self._ray.exceptions.RayError):
+                self._ray.kill(actor)
+        self._ray.shutdown()
 
     def _results(self, method: str, calls: list[Any]) -> list[Any]:
         """Wait for all calls; the first that fails ends the wait, since the others may hang in a collective."""
         deadline = time.monotonic() + self._config.worker_timeout.total_seconds()
         waiting = list(calls)
         while waiting:
-            done, waiting = ray.wait(waiting, num_returns=1, timeout=max(0.0, deadline - time.monotonic()))
+            done, waiting = self._ray.wait(waiting, num_returns=1, timeout=max(0.0, deadline - time.monotonic()))
             if not done:
                 timeout = self._config.worker_timeout
                 raise WorkerLostError(f"rank call {method}: expected an answer in {timeout}, got none; see its log")
             try:
-                ray.get(done)
-            except ray.exceptions.RayTaskError as error:
+                self._ray.get(done)
+            except self._ray.exceptions.RayTaskError as error:
                 cause = error.cause
                 if isinstance(cause, SpringtideError):
                     raise cause from error
                 raise WorkerLostError(f"rank call {method}: expected a result, got {error}; see above") from error
-            except ray.exceptions.RayError as error:
+            except self._ray.exceptions.RayError as error:
                 raise WorkerLostError(f"rank call {method}: expected a living rank, got {error}; restart") from error
-        results: list[Any] = ray.get(calls)
+        results: list[Any] = self._ray.get(calls)
         return results
 
 
@@ -113,9 +111,12 @@ class _RankActor:
     """A thin shell around Rank; torch is imported in the actor's process only."""
 
     def __init__(self, number: int, setup: RankSetup, log_level: str) -> None:
+        set_up_logging(f"trainer-rank-{number}", log_level)
+        logging.getLogger().setLevel(logging.WARNING)  # FBGEMM tells each table's arguments to the root logger
+        for own in ("trainer", "springtide"):
+            logging.getLogger(own).setLevel(log_level)
         from trainer.rank import Rank
 
-        set_up_logging(f"trainer-rank-{number}", log_level)
         self._rank = Rank(setup)
 
     def call(self, method: str, *arguments: Any) -> Any:
@@ -125,23 +126,28 @@ class _RankActor:
         return os.getpid()
 
 
-def _start_ray(config: TrainerConfig) -> None:
+def _start_ray(config: TrainerConfig) -> Any:
+    """Join or start Ray; returns the module, which must be imported after its environment is set."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one into the home folder
-    if config.ray_address:
-        ray.init(address=config.ray_address, namespace="trainer", configure_logging=False)
-        return
+    if not config.ray_address:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one into the home folder
+    import ray
+
+    own = {
+        "num_cpus": config.ranks,
+        "num_gpus": 0,
+        "include_dashboard": False,
+        "object_store_memory": config.object_store_mib * 2**20,
+        "_node_ip_address": "127.0.0.1",
+    }
     ray.init(
-        address="local",
+        address=config.ray_address or "local",
         namespace="trainer",
-        num_cpus=config.ranks,
-        num_gpus=0,
-        include_dashboard=False,
-        object_store_memory=config.object_store_mib * 2**20,
-        _node_ip_address="127.0.0.1",
         configure_logging=False,
+        **({} if config.ray_address else own),
     )
+    return ray
 
 
 def _free_port() -> int:

@@ -1,0 +1,211 @@
+"""A tiny world with learnable structure, as joined samples; and a trainer process on a real broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from springtide.contracts.bundle import ModelUpdate
+from springtide.contracts.codec import encode
+from springtide.contracts.events import Context, SlateFeatures
+from springtide.contracts.samples import Sample
+from springtide.contracts.tasks import TASKS
+from springtide.contracts.topics import DAY_MS, HOUR_MS, MODEL_UPDATES, SAMPLES
+from springtide.runtime.config import KafkaConfig
+from springtide.runtime.kafka import make_consumer, make_producer
+
+START_MS = 20_000 * DAY_MS
+OBSERVED_MS, FINAL_MS = HOUR_MS, DAY_MS
+USERS, ITEMS, GROUPS, SLATE = 60, 40, 4, 8
+
+
+@dataclass(kw_only=True)
+class World:
+    """Users click items of their own group; later behaviours follow clicks, some of them late."""
+
+    seed: int = 3
+    slates_per_day: int = 600
+
+    def rows(self, first_day: int, days: int) -> list[Sample]:
+        """Every row due of the days' impressions, in the order in which a joiner would emit them."""
+        random = np.random.default_rng(self.seed + first_day)
+        due: list[tuple[int, Sample]] = []
+        for number in range(days * self.slates_per_day):
+            time_ms = START_MS + first_day * DAY_MS + number * DAY_MS // self.slates_per_day
+            due += self._slate(f"r{first_day}-{number}", time_ms, random)
+        return [sample for _, sample in sorted(due, key=lambda pair: (pair[0], pair[1].row_id))]
+
+    def _slate(self, request: str, time_ms: int, random: np.random.Generator) -> Iterator[tuple[int, Sample]]:
+        user = int(random.integers(USERS))
+        items = random.choice(ITEMS, SLATE, replace=False)
+        delays = {task: [-1] * SLATE for task in TASKS}
+        for place, item in enumerate(items.tolist()):
+            if random.random() < (0.5 if item % GROUPS == user % GROUPS else 0.06):
+                delays["click"][place] = 20_000
+                if random.random() < 0.5:
+                    delays["cart"][place] = 120_000
+                    if random.random() < 0.6:
+                        late = random.random() < 0.4
+                        delays["purchase"][place] = int(random.uniform(2, 20) * HOUR_MS) if late else 900_000
+        names = [f"i{item}" for item in items.tolist()]
+        features = SlateFeatures(
+            version=1, feature_time_ms=time_ms - 1, item={"price": [1.0] * SLATE},
+            item_category=[f"c{item % GROUPS}" for item in items.tolist()],
+        )  # fmt: skip
+
+        def sample(phase: str, age_ms: int, **more: Any) -> Sample:
+            labels = {task: [int(0 <= delay <= age_ms) for delay in delays[task]] for task in TASKS}
+            shown = {task: [d if 0 <= d <= age_ms else -1 for d in delays[task]] for task in TASKS}
+            return Sample(**{
+                "row_id": f"{request}:{phase}", "phase": phase, "request_id": request, "user_id": f"u{user}",
+                "experiment": "e", "arm": "a", "model_version": "", "context": Context(),
+                "impression_time_ms": time_ms, "age_ms": age_ms, "item_ids": names,
+                "positions": list(range(1, SLATE + 1)), "labels": labels, "delays_ms": shown, "features": features,
+                "maturity": dict.fromkeys(TASKS, "closed" if phase == "final" else "observed") | {"click": "closed"},
+                **more,
+            })  # fmt: skip
+
+        yield time_ms + OBSERVED_MS, sample("observed", OBSERVED_MS)
+        for place, delay in enumerate(delays["purchase"]):
+            if delay > OBSERVED_MS:
+                yield (
+                    time_ms + delay,
+                    sample(
+                        "corrected", delay, row_id=f"{request}:corrected:purchase:{names[place]}",
+                        item_ids=[names[place]], positions=[place + 1], labels={"purchase": [1]},
+                        delays_ms={"purchase": [delay]}, maturity={"purchase": "closed"},
+                        features=msgspec.structs.replace(
+                            features, item={"price": [1.0]}, item_category=[features.item_category[place]]
+                        ),
+                    ),
+                )  # fmt: skip
+        yield time_ms + FINAL_MS, sample("final", FINAL_MS, features=None)
+
+
+def send(kafka: KafkaConfig, rows: list[Sample]) -> None:
+    """Put rows on the topic."""
+    producer = make_producer(kafka)
+    for row in rows:
+        producer.send(kafka.topic(SAMPLES.name), key=row.request_id.encode(), value=encode(row))
+    producer.flush()
+    producer.close()
+
+
+def updates(kafka: KafkaConfig) -> list[ModelUpdate]:
+    """Read every announcement so far."""
+    consumer = make_consumer(kafka, [kafka.topic(MODEL_UPDATES.name)])
+    try:
+        (partition,) = consumer.assignment()
+        end = consumer.end_offsets([partition])[partition]
+        found: list[ModelUpdate] = []
+        while consumer.position(partition) < end:
+            for records in consumer.poll(timeout_ms=500).values():
+                found += [msgspec.json.decode(record.value, type=ModelUpdate) for record in records]
+        return found
+    finally:
+        consumer.close()
+
+
+PATIENCE_S = 400.0
+"""A start alone takes seconds on an idle machine and a minute on a busy one."""
+
+
+def wait_until(condition: Callable[[], bool], what: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait; fail when the trainer ended or time is over."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert process.poll() is None, f"trainer ended with {process.returncode} before {what}"
+        assert time.monotonic() < deadline, f"{what} did not come about in {PATIENCE_S} s"
+        time.sleep(0.5)
+
+
+@dataclass
+class Trainers:
+    """Starts trainer processes with settings of this test alone."""
+
+    kafka: KafkaConfig
+    state: Path
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def bundles(self) -> Path:
+        """The bundle root."""
+        return self.state / "bundles"
+
+    def start(self, *sets: str) -> subprocess.Popen[bytes]:
+        """Start one; its log goes to the state folder."""
+        settings = [
+            f"process.state_folder={self.state}", f"kafka.bootstrap={self.kafka.bootstrap}",
+            f"kafka.topic_prefix={self.kafka.topic_prefix}", f"kafka.partitions={self.kafka.partitions}",
+            "trainer.delta_every=6h", "trainer.daily_features=logged", "trainer.batch_rows=256", "trainer.wait=200ms",
+            "trainer.guard_labels=1000000", *sets,
+        ]  # fmt: skip
+        arguments = [part for setting in settings for part in ("--set", setting)]
+        with (self.state / "trainer.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "trainer", "--config", "config/base.toml", *arguments],
+                stdout=log, stderr=log, start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def log(self) -> str:
+        """All that was logged."""
+        return (self.state / "trainer.log").read_text()
+
+
+@pytest.fixture
+def trainers(kafka_config: KafkaConfig, tmp_path: Path) -> Iterator[Trainers]:
+    """Trainer processes that are gone when the test is."""
+    running = Trainers(kafka_config, tmp_path)
+    yield running
+    for process in running.started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+
+
+@pytest.fixture
+def world() -> World:
+    """The tiny world."""
+    return World()
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What tests do to the topics."""
+
+    send: Callable[..., None] = staticmethod(send)
+    updates: Callable[..., list[ModelUpdate]] = staticmethod(updates)
+    wait_until: Callable[..., None] = staticmethod(wait_until)
+
+    @staticmethod
+    def with_features(row: Sample) -> Sample:
+        """Give a final row the features that its observed row has."""
+        groups = [f"c{int(item[1:]) % GROUPS}" for item in row.item_ids]
+        features = SlateFeatures(
+            version=1, feature_time_ms=row.impression_time_ms - 1, item={"price": [1.0] * len(groups)},
+            item_category=groups,
+        )  # fmt: skip
+        return msgspec.structs.replace(row, features=features)
+
+
+@pytest.fixture
+def stream() -> Stream:
+    """Sending, reading, waiting."""
+    return Stream()
