@@ -80,7 +80,6 @@ class Teller:
         if self._fresh:
             self._output.catalogue(self.story.opening())
             self._output.ticks(self.story.state.now_ms)
-            self._output.flush()
             self._save()
         async with AsyncExitStack() as stack:
             source: SlateSource | None = None
@@ -114,7 +113,7 @@ class Teller:
             )  # fmt: skip
         self._send(self.story.finish(step, slates))
         if self._policy is not None:
-            self._policy.learn(step.events)
+            self._policy.learn(slates, step.events)
         self._telling.update(state, step)
         self._report()
 
@@ -124,12 +123,13 @@ class Teller:
         return await source.slates(self.story.slate_requests(step))
 
     def _send(self, step: Step) -> None:
+        """Send a step; its acknowledgements are awaited before the next is sent, or a checkpoint is written."""
+        self._output.flush()
         self._output.catalogue(step.catalogue)
         self._output.commands(step.commands)
         self._output.events(step.events)
         self._output.truths(step.truths)
         self._output.ticks(step.end_ms)
-        self._output.flush()
         for truth in step.truths:
             if isinstance(truth, TruthScenario):
                 self._runtime.reporter.mark(truth.kind, truth.detail, truth.event_time_ms, truth.task or "")
@@ -145,6 +145,7 @@ class Teller:
         self._runtime.health.update(status=f"{self._when()} waiting for {reason}")
 
     def _save(self) -> None:
+        self._output.flush()
         policy = self._policy.state() if self._policy is not None else {}
         self._keeper.save(self.story.state, self._commands.offset, policy)
 

@@ -27,7 +27,7 @@ def play(config: SimulatorConfig, labels: LabelsConfig, scenario: Sequence[Chang
     while not story.over:
         step = story.begin()
         slates = policy.rank(step.requests, story.state.now_ms, step.effects)
-        policy.learn(story.finish(step, slates).events)
+        policy.learn(slates, story.finish(step, slates).events)
         for truth in step.truths:
             if isinstance(truth, TruthSlate):
                 sums = days.setdefault((truth.event_time_ms - config.start_ms) // DAY_MS, [0.0] * 4)

@@ -1,5 +1,6 @@
 """Rankers inside this process, with the gateway's answer: baselines for the story, and stand-ins for tests."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,8 +24,8 @@ class Policy(Protocol):
         """Answer each request with a slate."""
         ...
 
-    def learn(self, events: list[AnyEvent]) -> None:
-        """See what has happened."""
+    def learn(self, slates: Sequence[SlateResponse], events: Sequence[AnyEvent]) -> None:
+        """See a step's slates, and what has happened in it."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -65,7 +66,7 @@ class _Ranker:
     def _scores(self, requests: Requests, alive: Ints, effects: Effects) -> Floats:
         raise NotImplementedError
 
-    def learn(self, events: list[AnyEvent]) -> None:
+    def learn(self, slates: Sequence[SlateResponse], events: Sequence[AnyEvent]) -> None:
         """Learn nothing."""
 
     def state(self) -> dict[str, Any]:
@@ -101,14 +102,9 @@ class PopularityPolicy(_Ranker):
         clicks, impressions = self._clicks[alive], self._impressions[alive]
         return np.asarray((clicks + mean * _PRIOR_IMPRESSIONS) / (impressions + _PRIOR_IMPRESSIONS))
 
-    def rank(self, requests: Requests, now_ms: int, effects: Effects) -> list[SlateResponse]:
-        """Answer, and remember the slates until they are shown."""
-        slates = super().rank(requests, now_ms, effects)
+    def learn(self, slates: Sequence[SlateResponse], events: Sequence[AnyEvent]) -> None:
+        """Remember slates until they are shown; count what was shown and clicked."""
         self._open.update((slate.request_id, slate.item_ids) for slate in slates)
-        return slates
-
-    def learn(self, events: list[AnyEvent]) -> None:
-        """Count what was shown and clicked."""
         index = self._world.items.index
         for event in events:
             if isinstance(event, Impression):

@@ -19,7 +19,7 @@ from springtide.runtime.kafka import make_consumer
 SMALL = (
     "simulator.users=150", "simulator.items=120", "simulator.days=0.3", "simulator.sessions_per_day=1.5",
     "simulator.follow={}", "simulator.exit_when_done=true", "simulator.checkpoint_every=10",
-    'simulator.scenario="config/scenarios/tiny.toml"',
+    'labels.attribution={click="30m", cart="1h", purchase="2h"}', 'simulator.scenario="config/scenarios/tiny.toml"',
 )  # fmt: skip
 
 Launch = Callable[..., "subprocess.Popen[bytes]"]
