@@ -266,7 +266,7 @@ class ServingProcess:
                 self.process.wait()
         return self.process.returncode
 
-    def wait_ready(self, seconds: float = 90.0) -> dict[str, Any]:
+    def wait_ready(self, seconds: float = 240.0) -> dict[str, Any]:
         """Wait until /health says ready; returns what it says.
 
         Raises:

@@ -1,7 +1,7 @@
 """One experiment arm in a process of its own: it keeps items, features and a model at hand, and ranks.
 
 A plain class; serving.cluster makes a Ray actor of it. Ray gives each concurrency group a thread: `rank` scores,
-`load` takes models, `watch` reports. Two threads of its own follow the catalogue and renew features. The module is
+`load` takes models, `watch` reports. Threads of its own follow the catalogue and renew features. The module is
 also imported by the driver, which needs the class but not torch: hence the import in the constructor.
 """
 
@@ -17,7 +17,7 @@ from serving.config import ArmConfig, ServingConfig
 from serving.following import Follower
 from serving.item_source import ItemSource
 from serving.ranking.ranker import Ranker
-from serving.wire import ActorStats, Ranking, encode, requests_decoder
+from serving.wire import ActorStats, FeatureState, Ranking, encode, requests_decoder
 from springtide.contracts.bundle import ModelUpdate
 from springtide.contracts.codec import decode
 from springtide.contracts.scoring import SlateRequest
@@ -58,6 +58,7 @@ class Arm:
         )
         self._source = ItemSource(settings.serving.mirror_items)
         self._users: OnlineFeatures | None = None
+        self._items: OnlineFeatures | None = None
         self._slot = ModelSlot(
             settings.bundle_root, settings.arm.chain, max_score_shift=settings.serving.max_score_shift
         )
@@ -65,7 +66,8 @@ class Arm:
         if settings.arm.ranking == "model":
             self._slot.take_newest()
         self._follower = Follower(settings.kafka, [CATALOGUE.name], self._source.take).start()
-        threading.Thread(target=self._renew, name="features", daemon=True).start()
+        for work in (self._renew, self._open_features):
+            threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True).start()
 
     def rank(self, payload: bytes) -> bytes:
         """Rank a batch: encoded SlateRequests to an encoded Ranking; no slates when there are no items yet."""
@@ -101,11 +103,16 @@ class Arm:
                 feature_time_ms=self._source.feature_time_ms,
                 online_errors=self._online_errors,
                 bad_messages=self._follower.bad_messages,
-                features_ready=self._users is not None,
+                features=self._feature_state(),
                 rss_bytes=_resident_bytes(),
                 cpu_seconds=usage.ru_utime + usage.ru_stime,
             )
         )
+
+    def _feature_state(self) -> FeatureState:
+        if self._users is not None:
+            return "open"
+        return "opening" if (self._settings.feature_folder / "feature_store.yaml").exists() else "none"
 
     def _read_users(self, requests: Sequence[SlateRequest]) -> dict[str, UserFeatures]:
         if self._users is None:
@@ -119,26 +126,25 @@ class Arm:
 
     def _renew(self) -> None:
         every = self._settings.serving.mirror_refresh.total_seconds()
-        items: OnlineFeatures | None = None
         while True:
-            if items is None and (self._settings.feature_folder / "feature_store.yaml").exists():
-                items = self._open()
-                self._users = self._open()
             try:
-                self._source.refresh(items.items if items else None)
+                self._source.refresh(self._items.items if self._items else None)
             except Exception:  # noqa: BLE001 -- as above; the table before serves on
                 self._online_errors += 1
                 _log.exception("online features of items: keeping those before")
-            time.sleep(every if items or len(self._source.table) else min(every, 0.2))
+            time.sleep(every if self._items else min(every, 0.2))
 
-    def _open(self) -> OnlineFeatures | None:
-        """Open a reader, which imports Feast: seconds, in which requests are ranked without user features."""
-        try:
-            return OnlineFeatures(self._settings.feature_folder)
-        except Exception:  # noqa: BLE001 -- as above; tried again at the next round
-            self._online_errors += 1
-            _log.exception("online store: expected to open it; trying again")
-            return None
+    def _open_features(self) -> None:
+        """Open the readers once their repository is there. It imports Feast: seconds, in which ranking goes on."""
+        folder = self._settings.feature_folder
+        while self._users is None:
+            try:
+                items = OnlineFeatures(folder, wait_seconds=60.0)
+                self._items, self._users = items, OnlineFeatures(folder)
+            except Exception:  # noqa: BLE001 -- as above; tried again
+                self._online_errors += 1
+                _log.exception("online store: expected to open it; trying again")
+                time.sleep(1.0)
 
 
 def _resident_bytes() -> int:

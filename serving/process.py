@@ -57,6 +57,7 @@ def serve(runtime: Runtime) -> None:
         for arm in experiment.arms
     }
     open_ray(serving, len(settings))
+    runtime.shutdown.install()  # again: Ray takes SIGTERM over, and aborts the process three seconds after it
     try:
         _serve(runtime, serving, experiment, start_arms(settings, serving.actor_cpus))
     finally:
@@ -141,6 +142,8 @@ def missing(actors: Mapping[str, ActorCalls], stats: Mapping[str, ActorStats]) -
     """Say what is lacking before requests can be answered; empty: nothing."""
     if absent := sorted(set(actors) - set(stats)):
         return f"waiting for arm {', '.join(absent)}"
+    if opening := sorted(name for name, found in stats.items() if found.features == "opening"):
+        return f"opening the online features in arm {', '.join(opening)}"
     if empty := sorted(name for name, found in stats.items() if not found.items):
         return f"waiting for the catalogue in arm {', '.join(empty)}"
     return ""

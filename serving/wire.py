@@ -1,12 +1,14 @@
 """What gateway and actors tell each other, as JSON bytes: cheaper through Ray than pickled objects, and typed."""
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from springtide.contracts.events import SlateFeatures
 from springtide.contracts.scoring import SlateRequest
 from springtide.contracts.tasks import Task
+
+FeatureState = Literal["none", "opening", "open"]
 
 
 class RankedSlate(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +51,9 @@ class ActorStats(msgspec.Struct, frozen=True, kw_only=True):
     """Reads of the online store that failed."""
     bad_messages: int
     """Messages of the catalogue that could not be used."""
-    features_ready: bool
-    """Whether the online store is open."""
+    features: FeatureState
+    """How far the online store is. While it opens, Feast's import takes most of the processor; while there is none,
+    slates are ranked without features."""
     rss_bytes: int
     cpu_seconds: float
     """Of the actor's process since its start."""
