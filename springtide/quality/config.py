@@ -21,7 +21,7 @@ class DriftConfig:
     """Least size of a block in information, sum of p(1 - p): about the positives expected in it.
     It makes a relative change equally visible for a frequent and a rare task."""
 
-    block_span_ms: int = HOUR_MS // 2
+    block_span_ms: int = HOUR_MS
     """Least event time in ms that a block spans: a frequent task must not alarm on minutes of wander."""
 
     tolerated_shift: float = 0.2

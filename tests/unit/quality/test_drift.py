@@ -19,22 +19,26 @@ ROWS_PER_DAY = 43_200
 DRIFT_DAY = 4.3
 
 
-def week(seed: int, base_rate: float, factor: float = 1.0, wander: float = 0.05, days: float = 7.0) -> Rows:
+STAGES = {"click": (0.10, 43_200, 0.7), "cart": (0.20, 4_320, 0.4), "purchase": (0.11, 4_320, 0.5)}
+"""Each task given its parent (impression, click, click): base rate, rows a day, spread of log p."""
+
+
+def week(task: str, seed: int, factor: float = 1.0, wander: float = 0.05, days: float = 7.0) -> Rows:
     """Rows of a week: served p, label, impression time. The model's bias fades, wanders and breathes."""
+    base_rate, rows_per_day, spread = STAGES[task]
     rng = np.random.default_rng(seed)
     chunks = int(288 * days)
     day = np.arange(chunks) / 288
-    noise = rng.normal(scale=wander, size=chunks)
     keep = np.exp(-1 / (288 * 0.3))
-    drive = noise * np.sqrt(1 - keep**2)
+    drive = rng.normal(scale=wander * np.sqrt(1 - keep**2), size=chunks)
     wandering = np.convolve(drive, keep ** np.arange(600))[:chunks]
     fading = 0.5 * np.exp(-day / 0.5) * rng.choice([-1.0, 1.0])
     diurnal = wander * np.sin(2 * np.pi * (day + rng.random()))
     shift = fading + wandering + diurnal + np.log(factor) * (day >= DRIFT_DAY)
-    rows = ROWS_PER_DAY // 288
-    p = np.exp(rng.normal(-0.245, 0.7, chunks * rows)) * base_rate
-    labels = rng.random(len(p)) < np.clip(p, 1e-4, 0.9) * np.repeat(np.exp(shift), rows)
-    return np.clip(p, 1e-4, 0.9), labels, (np.arange(len(p)) * (DAY_MS / ROWS_PER_DAY)).astype(np.int64)
+    rows = rows_per_day // 288
+    p = np.clip(np.exp(rng.normal(-(spread**2) / 2, spread, chunks * rows)) * base_rate, 1e-4, 0.9)
+    labels = rng.random(len(p)) < np.clip(p * np.repeat(np.exp(shift), rows), 0.0, 0.98)
+    return p, labels, (np.arange(len(p)) * (DAY_MS / rows_per_day)).astype(np.int64)
 
 
 def watch(rows: Rows, config: DriftConfig | None = None, chunk: int = 20_000) -> DriftDetector:
@@ -44,13 +48,10 @@ def watch(rows: Rows, config: DriftConfig | None = None, chunk: int = 20_000) ->
     return detector
 
 
-RATES = {"click": 0.10, "cart": 0.02, "purchase": 0.01}
-
-
-@pytest.mark.parametrize("task", RATES)
-def test_without_drift_at_most_one_week_in_ten_alarms(task: str) -> None:
-    alarming = sum(bool(watch(week(seed, RATES[task])).alarms) for seed in range(20))
-    assert alarming <= 2
+@pytest.mark.parametrize("task", STAGES)
+def test_without_drift_hardly_a_week_alarms(task: str) -> None:
+    alarming = sum(bool(watch(week(task, seed)).alarms) for seed in range(10 if task == "click" else 30))
+    assert alarming <= (0 if task == "click" else 1)
 
 
 @pytest.mark.parametrize(("task", "bar_days"), [("click", 0.5), ("cart", 0.7), ("purchase", 1.0)])
@@ -60,7 +61,7 @@ def test_a_change_of_forty_percent_is_found_in_time(task: str, bar_days: float, 
     for seed in range(10):
         after = [
             alarm
-            for alarm in watch(week(seed, RATES[task], factor, days=6.5)).alarms
+            for alarm in watch(week(task, seed, factor, days=6.0)).alarms
             if alarm.event_time_ms >= DRIFT_DAY * DAY_MS
         ]
         delays.append(after[0].event_time_ms / DAY_MS - DRIFT_DAY if after else np.inf)
@@ -72,7 +73,7 @@ def test_a_change_of_forty_percent_is_found_in_time(task: str, bar_days: float, 
 
 
 def test_nothing_fires_in_the_warm_up() -> None:
-    p, labels, times = week(0, 0.1)
+    p, labels, times = week("click", 0)
     labels = labels | (times > 0.8 * DAY_MS) & (np.random.default_rng(0).random(len(p)) < 0.1)
     early = times < DriftConfig().warm_up_ms
     detector = watch((p[early], labels[early], times[early]))
@@ -120,7 +121,7 @@ def funnel_alarms(drifting: str, factor: float, seed: int) -> dict[str, list[flo
 @pytest.mark.parametrize("drifting", FUNNEL)
 @pytest.mark.parametrize("factor", [0.6, 1.5])
 def test_only_the_right_task_alarms_and_only_after_the_drift(drifting: str, factor: float) -> None:
-    for seed in range(3):
+    for seed in range(2):
         alarms = funnel_alarms(drifting, factor, seed)
         assert all(not days for task, days in alarms.items() if task != drifting)
         assert DRIFT_DAY < alarms[drifting][0] < DRIFT_DAY + 1.0
@@ -142,7 +143,7 @@ def test_page_hinkley_decides_as_river_does() -> None:
 
 
 def test_adwin_finds_the_change_too() -> None:
-    p, labels, times = week(3, 0.1, 1.6, wander=0.0)
+    p, labels, times = week("click", 3, 1.6, wander=0.0)
     detector = watch((p, labels, times), DriftConfig(method="adwin"))
     assert detector.alarms
     assert detector.alarms[0].method == "adwin"
@@ -150,7 +151,7 @@ def test_adwin_finds_the_change_too() -> None:
 
 
 def test_restored_mid_stream_it_ends_the_same() -> None:
-    rows = week(1, 0.02, 1.5)
+    rows = week("cart", 1, 1.5)
     half = len(rows[0]) // 2 + 77
     first = watch(tuple(column[:half] for column in rows))
     again = DriftDetector.from_dict(json.loads(json.dumps(first.to_dict())))
@@ -161,16 +162,16 @@ def test_restored_mid_stream_it_ends_the_same() -> None:
 
 
 def test_chunking_does_not_change_blocks() -> None:
-    p, labels, times = week(2, 0.1, days=1.0)
-    whole = BlockCutter(25.0, HOUR_MS // 2).cut(p, labels, times)
-    cutter = BlockCutter(25.0, HOUR_MS // 2)
+    p, labels, times = week("click", 2, days=1.0)
+    whole = BlockCutter(25.0, HOUR_MS).cut(p, labels, times)
+    cutter = BlockCutter(25.0, HOUR_MS)
     pieces = [
         block
         for start in range(0, len(p), 331)
         for block in cutter.cut(*(column[start : start + 331] for column in (p, labels, times)))
     ]
     assert [(b.rows, b.labels, b.end_ms) for b in whole] == [(b.rows, b.labels, b.end_ms) for b in pieces]
-    assert all(b.information >= 25.0 and b.end_ms - b.start_ms >= HOUR_MS // 2 for b in whole)
+    assert all(b.information >= 25.0 and b.end_ms - b.start_ms >= HOUR_MS for b in whole)
     assert sum(b.rows for b in whole) + cutter.open.rows == len(p)
 
 

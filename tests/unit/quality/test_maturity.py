@@ -90,7 +90,7 @@ def world(rng: np.random.Generator, rows: int, dependent: bool = False) -> tuple
 
 def test_inverse_completeness_repairs_calibration_within_one_percent() -> None:
     rng = np.random.default_rng(6)
-    p, label, seen, age, _, _ = world(rng, 1_000_000)
+    p, label, seen, age, _, _ = world(rng, 700_000)
     curve = DelayCurve(WINDOW)
     curve.add(delays(rng, 50_000))
     corrected, kept = inverse_completeness(seen, sure(curve.completeness(age)))
