@@ -44,7 +44,7 @@ class Display:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        self._last: dict[str, tuple[str, bool]] = {}
+        self._last: dict[str, tuple[str, int]] = {}
         self._next_line = 0.0
 
     def __enter__(self) -> Display:
@@ -71,9 +71,10 @@ class Display:
 
     def _print_changes(self, scene: Scene) -> None:
         for view in scene.views:
-            now = (view.state, view.ready)
-            if self._last.get(view.name, ("STOPPED", False)) != now:
-                self.tell(f"{view.name}: {word(view)}: {view.status}")
+            now = (word(view), view.restarts)
+            if self._last.get(view.name, ("stopped", 0)) != now:
+                again = f" (restart {view.restarts})" if view.restarts else ""
+                self.tell(f"{view.name}: {word(view)}{again}: {view.status}")
             self._last[view.name] = now
         if time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + _PLAIN_EVERY_S
@@ -96,8 +97,10 @@ def word(view: View) -> str:
 def table_of(views: Sequence[View]) -> Table:
     """Return one row a process."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("process", "state", "restarts", "progress"):
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", header_style="dim")
+    longest = max((len(view.name) for view in views), default=0)
+    for heading, width in (("process", longest), ("state", 8), ("restarts", 8)):
+        table.add_column(heading, no_wrap=True, min_width=width, header_style="dim")
+    table.add_column("progress", no_wrap=True, overflow="ellipsis", header_style="dim")
     for view in views:
         colour = _COLOURS.get(view.state, "green" if view.ready else "yellow")
         state = Text(word(view), style=colour)

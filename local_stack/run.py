@@ -15,7 +15,7 @@ from local_stack.run_record import page_token
 from local_stack.samples import read_samples
 from local_stack.stack import Stack
 from local_stack.story import Phase, Story
-from local_stack.summary import Bar, Finished, measure, print_table, write_json
+from local_stack.summary import CHECKS, Bar, Check, Finished, measure, print_table, write_json
 from local_stack.watch import View
 from springtide.contracts.errors import ExitCode
 
@@ -30,6 +30,12 @@ class RunOptions:
     """End with the summary; else the page stays up until Ctrl-C."""
     json_file: Path | None = None
     """Where the summary's bars are written."""
+    checks: tuple[Check, ...] = CHECKS
+    """What the finished run is measured by."""
+
+
+class _EndedEarly(Exception):
+    """An end was asked for while the stack was starting."""
 
 
 class Run:
@@ -47,11 +53,12 @@ class Run:
         self._options = options
         self._display = display
         self._interrupt = interrupt
-        self._stack = Stack(plan, display.tell)
+        self._stack = Stack(plan, self._tell_or_end, lambda: interrupt.hurried)
         self._faults = Faults(plan.kafka, self._stack.keeper, display.tell)
         self._story = Story(plan, lambda: read_samples(plan.processes))
         self._started_at = time.monotonic()
         self._is_told_url = False
+        self._is_ending = False
         self._url = ""
 
     def to_the_end(self) -> ExitCode:
@@ -64,14 +71,13 @@ class Run:
             self._stack.open(resume=self._options.resume)
             self._url = page_url(self._plan)
             return self._loop()
-        except KeyboardInterrupt:
-            self._display.tell("ending at once")
-            self._stack.end_at_once()
+        except _EndedEarly:
             return ExitCode.INTERRUPTED
         finally:
-            self._display.tell("stopping everything")
+            self._is_ending = True
+            self._display.tell("stopping everything; Ctrl-C once more does not wait for an orderly end")
             self._faults.stop()
-            self._close()
+            self._stack.close()
 
     def _loop(self) -> ExitCode:
         bars: list[Bar] = []
@@ -108,7 +114,8 @@ class Run:
             first_numbers_s=self._story.first_numbers_s or self._elapsed(),
             drained=self._story.drained,
         )
-        bars = measure(finished)
+        self._display.tell("measuring; this takes about a minute")
+        bars = measure(finished, self._options.checks)
         print_table(bars, self._display.console)
         if self._options.json_file is not None:
             write_json(bars, self._options.json_file)
@@ -130,11 +137,11 @@ class Run:
     def _elapsed(self) -> float:
         return time.monotonic() - self._started_at
 
-    def _close(self) -> None:
-        try:
-            self._stack.close()
-        except KeyboardInterrupt:
-            self._stack.end_at_once()
+    def _tell_or_end(self, line: str) -> None:
+        """Show a sentence of the stack; each is also a chance to end while the start goes on."""
+        self._display.tell(line)
+        if self._interrupt.asked and not self._is_ending:
+            raise _EndedEarly
 
 
 def page_url(plan: Plan) -> str:

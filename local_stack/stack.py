@@ -31,6 +31,9 @@ KEPT_FILES = (MARKER, LOCK)
 TOKEN_VARIABLE = "SPRINGTIDE__MONITORING__TOKEN"
 """Passed in the environment: a command line can be read by everyone on the machine."""
 
+KEEPER_END_S = 30.0
+"""How long supervisord may take to end once its processes have ended, seconds."""
+
 ORPHAN_GRACE_S = 8.0
 """How long what a crashed process started may take to end by itself, seconds."""
 
@@ -41,10 +44,12 @@ class Stack:
     Args:
         plan: what to run and where.
         tell: is given a sentence whenever something notable happens.
+        hurried: says whether an orderly end takes too long for whoever waits for it.
     """
 
-    def __init__(self, plan: Plan, tell: Tell) -> None:
+    def __init__(self, plan: Plan, tell: Tell, hurried: Callable[[], bool] = lambda: False) -> None:
         self.plan = plan
+        self._hurried = hurried
         self.keeper = Keeper(plan.state)
         self.watch = Watch(plan.processes, self.keeper, plan.kafka.bootstrap)
         self._tell = tell
@@ -111,18 +116,16 @@ class Stack:
         """End every process in reverse order, then supervisord, then whatever is left of the run."""
         try:
             self._stop_in_order()
-            self.keeper.shutdown()
-            self._wait_for_keeper()
+            if not self._hurried():
+                self.keeper.shutdown()
+                self._wait_for_keeper()
         except NotRunningError:
             pass  # it is gone already; its children are ended below
         finally:
-            self.end_at_once()
-
-    def end_at_once(self) -> None:
-        """End whatever carries the run's mark, without regard to order."""
-        count = orphans.end(orphans.members(self.plan.run_id))
-        if count and self._child is not None and self._child.poll() is None:
-            self._child.wait()
+            orphans.end(orphans.members(self.plan.run_id))
+            if self._child is not None:
+                self._child.wait()
+                self._child = None
 
     def _take_lock(self) -> None:
         self._lock = take_lock(self.plan.state)
@@ -180,15 +183,13 @@ class Stack:
                 self.keeper.stop(name)
             deadline = time.monotonic() + max(process.stop_timeout_s for process in wave) + 5
             while any(one.pid and one.name in names for one in self.keeper.processes()):
-                if time.monotonic() > deadline:
-                    break  # supervisord has sent kill -9 by now; the sweep at the end takes the rest
+                if self._hurried() or time.monotonic() > deadline:
+                    break  # past the deadline supervisord has sent kill -9; the sweep at the end takes the rest
                 time.sleep(0.1)
 
     def _wait_for_keeper(self) -> None:
-        if self._child is not None:
-            self._child.wait(timeout=30)
-            return
-        while self.keeper.is_up():
+        deadline = time.monotonic() + KEEPER_END_S
+        while self.keeper.is_up() and time.monotonic() < deadline and not self._hurried():
             time.sleep(0.1)
 
 

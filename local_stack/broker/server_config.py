@@ -45,9 +45,6 @@ def server_properties(config: BrokerConfig, logs: Path) -> dict[str, str]:
         "background.threads": "2",
         "num.recovery.threads.per.data.dir": "1",
         "controlled.shutdown.enable": "false",
-        # After a crash the node may register again only once its old session has lapsed.
-        "broker.session.timeout.ms": "4000",
-        "broker.heartbeat.interval.ms": "500",
         "message.max.bytes": str(8 * 2**20),
         "replica.fetch.max.bytes": str(8 * 2**20),
     }

@@ -14,6 +14,9 @@ from local_stack.interrupt import Interrupt
 from local_stack.plan import CHECKOUT, make_plan
 from local_stack.processes import SIMULATOR, TABLE, Row
 from local_stack.run import Run, RunOptions
+from local_stack.summary import CHECKS, Check, check_drained
+from local_stack.verification import VERIFICATION
+from local_stack.verification.join import check_join
 
 DEMO = """Start a real Kafka and every process, tell the story of some simulated days, print a summary,
 and keep the page up until Ctrl-C. Everything stays beneath one state folder, `.springtide` or
@@ -27,7 +30,7 @@ def run_demo(given: Namespace) -> int:
     """Run the whole loop."""
     wishes = {"simulator.days": given.days, "simulator.seed": given.seed, "simulator.speed": given.speed}
     sets = [f"{key}={value}" for key, value in wishes.items() if value is not None]
-    return _run(given, sets, TABLE)
+    return _run(given, sets, TABLE, (*CHECKS, *VERIFICATION))
 
 
 def run_replay(given: Namespace) -> int:
@@ -39,7 +42,7 @@ def run_replay(given: Namespace) -> int:
     ]
     if given.speed is not None:
         sets.append(f"replay.speed={given.speed}")
-    return _run(given, sets, replay_table(TABLE))
+    return _run(given, sets, replay_table(TABLE), (check_drained, check_join))
 
 
 def replay_table(rows: Sequence[Row]) -> tuple[Row, ...]:
@@ -51,10 +54,10 @@ def replay_table(rows: Sequence[Row]) -> tuple[Row, ...]:
     )
 
 
-def _run(given: Namespace, sets: Sequence[str], rows: Sequence[Row]) -> int:
+def _run(given: Namespace, sets: Sequence[str], rows: Sequence[Row], checks: tuple[Check, ...]) -> int:
     profile = CHECKOUT / "config" / f"{given.profile}.toml"
     plan = make_plan(profile, [*sets, *given.sets], os.environ, rows=rows)
-    options = RunOptions(resume=given.resume, leave=given.leave, json_file=given.json)
+    options = RunOptions(resume=given.resume, leave=given.leave, json_file=given.json, checks=checks)
     interrupt = Interrupt().install()
     with Display(Console()) as display:
         return Run(plan, options, display, interrupt).to_the_end()

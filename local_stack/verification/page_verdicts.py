@@ -25,11 +25,14 @@ def check_page(run: Finished) -> Iterator[Bar]:
 
 
 def fetch_panels(run: Finished) -> dict[str, Any]:
-    """Ask the page for everything that it shows."""
+    """Ask the page for everything that it shows; nothing when it does not answer."""
     port = run.plan.value("monitoring", "port", 18080)
-    with urllib.request.urlopen(f"http://{run.plan.process.host}:{port}/api/snapshot", timeout=30) as answer:
-        panels: dict[str, Any] = json.load(answer)["panels"]
-        return panels
+    try:
+        with urllib.request.urlopen(f"http://{run.plan.process.host}:{port}/api/snapshot", timeout=30) as answer:
+            panels: dict[str, Any] = json.load(answer)["panels"]
+    except OSError:
+        return {}
+    return panels
 
 
 def _experiments(panels: dict[str, Any], injected: list[dict[str, Any]]) -> Iterator[Bar]:

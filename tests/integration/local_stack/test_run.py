@@ -7,17 +7,21 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from local_stack import orphans
+from local_stack.folders import claim
+from local_stack.interrupt import ONE_PRESS_S
 from local_stack.plan import CHECKOUT, Plan
 from springtide.contracts.errors import ExitCode
 
 SIMULATOR = """
 import sys
+import time
 from springtide.runtime.command_line import run_process
 
 def main(runtime):
@@ -32,9 +36,11 @@ sys.exit(run_process("simulator", "Pretends.", {}, main))
 
 FRONT = """
 import sys
+import time
 from local_stack import command
 from local_stack.command import demo
 from local_stack.processes import BROKER, Row
+demo.VERIFICATION = ()  # there is no truth to hold a pretended story against
 demo.TABLE = (
     Row(name=BROKER, module="local_stack.broker", needs=(), has_health=False),
     Row(name="simulator", module="pretender", needs=(BROKER,)),
@@ -80,9 +86,10 @@ def read_until(run: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"{words!r} never came; got:\n{seen}")
 
 
-def test_a_demo_with_exit_writes_its_summary_and_leaves_nothing(front: Front, plan: Plan, tmp_path: Path) -> None:
+def test_a_demo_with_exit_writes_its_summary_and_can_be_resumed(front: Front, plan: Plan, tmp_path: Path) -> None:
     with front.demo("--exit", "--json", str(tmp_path / "bars.json")) as run:
         text = run.communicate(timeout=120)[0]
+    assert (tmp_path / "bars.json").exists(), text
     bars = {bar["bar"]: bar for bar in json.loads((tmp_path / "bars.json").read_text())}
     assert run.returncode == ExitCode.BARS_MISSED, text
     assert bars["streams drained"]["holds"]
@@ -90,6 +97,14 @@ def test_a_demo_with_exit_writes_its_summary_and_leaves_nothing(front: Front, pl
         "bar": "impressions shown", "value": 99, "limit": 85714.2857, "holds": False, "unit": "impressions",
     }  # fmt: skip
     assert orphans.members(plan.run_id) == []
+
+    storage = plan.state / "broker" / "logs" / "meta.properties"
+    first = storage.read_text()
+    with front.demo("--resume") as run:
+        read_until(run, "page: ")
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=60)
+    assert storage.read_text() == first
 
 
 def test_a_run_can_be_watched_disturbed_and_stopped_from_another_terminal(front: Front, plan: Plan) -> None:
@@ -116,26 +131,32 @@ def test_a_run_can_be_watched_disturbed_and_stopped_from_another_terminal(front:
     assert not plan.state.exists()
 
 
-def test_ctrl_c_before_the_end_stops_everything_and_says_so(front: Front, plan: Plan) -> None:
-    with front.demo("--set", "simulator.seed=1") as run:
-        read_until(run, "broker: starting")
+def test_ctrl_c_during_the_start_stops_in_order_even_when_it_arrives_twice(front: Front, plan: Plan) -> None:
+    claim(plan.state)
+    (plan.state / "stale").touch()
+    with front.demo() as run:
+        text = read_until(run, "broker: starting")
+        run.send_signal(signal.SIGTERM)
         run.send_signal(signal.SIGINT)
-        text = run.communicate(timeout=60)[0]
+        text += run.communicate(timeout=60)[0]
     assert run.returncode == ExitCode.INTERRUPTED
-    assert "stopping everything" in text
+    assert "wiping the state" in text
+    assert not (plan.state / "stale").exists()
+    assert "stopped: broker" in (plan.state / "logs" / "supervisord.log").read_text()
     assert orphans.members(plan.run_id) == []
 
 
-def test_state_is_wiped_unless_resumed(front: Front, plan: Plan) -> None:
-    with front.demo("--exit") as run:
-        run.communicate(timeout=120)
-    kept = plan.state / "broker" / "logs" / "meta.properties"
-    first = kept.read_text()
-    code, text = front.ask("demo", "--resume", "--exit", *front._sets)
-    assert kept.read_text() == first, text
+def test_a_second_ctrl_c_does_not_wait(front: Front, plan: Plan) -> None:
     with front.demo() as run:
-        read_until(run, "wiping the state")
-        read_until(run, "page: ")
-        run.send_signal(signal.SIGTERM)
+        read_until(run, "simulator: ready")
+        (stuck,) = [one for one in orphans.members(plan.run_id) if "pretender" in one.cmdline()]
+        stuck.suspend()  # it will not hear the request to end
+        run.send_signal(signal.SIGINT)
+        read_until(run, "stopping everything")
+        time.sleep(ONE_PRESS_S)  # sooner, it would count as the same press
+        assert run.poll() is None
+        run.send_signal(signal.SIGINT)
         run.communicate(timeout=60)
-    assert kept.read_text() != first
+    assert "killing 'simulator'" not in (plan.state / "logs" / "supervisord.log").read_text(), "it waited all the same"
+    assert run.returncode == ExitCode.INTERRUPTED
+    assert orphans.members(plan.run_id) == []
