@@ -109,7 +109,7 @@ def rows_between(first: int, last: int) -> list[FeatureRow]:
 def test_killed_in_the_middle_nothing_is_lost_or_doubled(
     kafka_config: KafkaConfig, start: Callable[[], Writer], tmp_path: Path
 ) -> None:
-    count = 4_000
+    count = 1_500
     send(kafka_config, rows_between(0, count))
     writer = start()
     wait_until(lambda: writer.health().get("rows", 0) > 0, writer)
