@@ -9,7 +9,7 @@ ARGS ?=
 RESUME ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test status lint types contracts unit contract integration e2e browser bench lock schemas \
+.PHONY: help setup demo test status lint types contracts unit contract integration e2e browser bench lock lock-jars schemas \
         clean-state clean compose-test chromium
 
 help: ## Show this list.
@@ -66,6 +66,9 @@ lock: $(STAMP) ## Resolve requirements/*.in again; writes hashes, never addresse
 	@cd requirements && for layer in dev learner edge bootstrap; do \
 	  ../$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate --override overrides.txt \
 	    $$( [ $$layer = dev ] || echo -c dev.txt ) $$layer.in -o $$layer.txt; done
+
+lock-jars: $(STAMP) ## Resolve the broker's jars again; writes their sha256.
+	@$(BIN)/python -m local_stack.broker.relock
 
 schemas: $(STAMP) ## Freeze the message schemas again, after a deliberate change.
 	@$(BIN)/python -m springtide.contracts.freeze_schemas
