@@ -123,7 +123,7 @@ def test_relative_lift_interval_covers() -> None:
 VALUES = st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)), max_size=10)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(a=VALUES, b=VALUES, c=VALUES)
 def test_moments_merge_as_one_pass(a: list[Any], b: list[Any], c: list[Any]) -> None:
     def of(rows: list[Any]) -> Moments:

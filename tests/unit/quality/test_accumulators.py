@@ -46,7 +46,7 @@ def same(left: Any, right: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", MEASURES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(a=ROWS, b=ROWS, c=ROWS)
 def test_merge_is_associative_and_equals_one_pass(kind: Any, a: list[Any], b: list[Any], c: list[Any]) -> None:
     one, two, three = (filled(kind, rows) for rows in (a, b, c))
@@ -137,7 +137,7 @@ def test_gauc_weights_users_by_rows_and_reports_those_left() -> None:
 GROUPED = st.lists(st.tuples(st.floats(0.0, 1.0), st.sampled_from([0.0, 1.0]), st.sampled_from("uvwxyz")), max_size=20)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(a=GROUPED, b=GROUPED, c=GROUPED)
 def test_bounded_gauc_still_merges_associatively(a: list[Any], b: list[Any], c: list[Any]) -> None:
     def grouped(rows: list[Any]) -> GroupedAuc:

@@ -80,7 +80,7 @@ def test_odd_delays_are_counted_not_lost() -> None:
 
 def world(rng: np.random.Generator, rows: int, dependent: bool = False) -> tuple[Any, ...]:
     """Rows of a perfect model watched mid-flight: p, true label, label so far, age, segment."""
-    p = np.exp(rng.normal(-3.3, 0.9, rows)).clip(1e-4, 0.6)
+    p = np.exp(rng.normal(-2.3, 0.9, rows)).clip(1e-4, 0.6)
     late = dependent & (p > np.median(p))
     label = rng.random(rows) < p
     delay = np.where(late, delays(rng, rows, 12.0), delays(rng, rows, 3.0 if dependent else 6.0))
@@ -90,9 +90,9 @@ def world(rng: np.random.Generator, rows: int, dependent: bool = False) -> tuple
 
 def test_inverse_completeness_repairs_calibration_within_one_percent() -> None:
     rng = np.random.default_rng(6)
-    p, label, seen, age, _, _ = world(rng, 700_000)
+    p, label, seen, age, _, _ = world(rng, 500_000)
     curve = DelayCurve(WINDOW)
-    curve.add(delays(rng, 50_000))
+    curve.add(delays(rng, 200_000))
     corrected, kept = inverse_completeness(seen, sure(curve.completeness(age)))
     quality, oracle, naive = TaskQuality(), TaskQuality(), TaskQuality()
     quality.update(p[kept], corrected[kept])
