@@ -14,11 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 import psutil
 import torch
 
-from springtide.contracts.bundle import Manifest, ModelUpdate
+from springtide.contracts.bundle import Manifest, ModelUpdate, TableEntry
 from springtide.contracts.catalogue import CatalogueItem
 from springtide.contracts.codec import encode
 from springtide.contracts.features import COUNTS, FEAST_FOLDER, FEATURE_SET_VERSION, USER_FEATURES, FeatureRow
@@ -116,6 +117,7 @@ class RandomModels:
         torch.manual_seed(self.config.seed)
         self.random = np.random.default_rng(self.config.seed)
         self.network = DenseNetwork(self.config)
+        self._shapes: dict[str, TableEntry] = {}
         self.tables = {
             name: torch.from_numpy(
                 initial_vectors(name, np.arange(rows), self.config.embedding_dim, self.config.seed).copy()
@@ -156,9 +158,9 @@ class RandomModels:
         else:
             tables = {name: TableRows(rows=rows, vectors=self.tables[name][rows]) for name, rows in touched.items()}
             journals = {name: Journal(admitted={}, evicted={}) for name in self.tables}
-            shapes = self._base_tables
-            manifest = write_bundle(folder, _with_tables(manifest, shapes), self.network.state_dict(), tables, journals)
-        self._base_tables = manifest.tables
+            whole = msgspec.structs.replace(manifest, tables=self._shapes)
+            manifest = write_bundle(folder, whole, self.network.state_dict(), tables, journals)
+        self._shapes = manifest.tables
         return announcement(self.root, folder)
 
     def _step(self) -> dict[str, torch.Tensor]:
@@ -180,16 +182,8 @@ class RandomModels:
         return {name: IdMap({raw: row for row, raw in enumerate(known.get(name, []), 1)}) for name in self.tables}
 
 
-def _with_tables(manifest: Manifest, tables: Any) -> Manifest:
-    import msgspec
-
-    return msgspec.structs.replace(manifest, tables=tables)
-
-
 def announcement(root: Path, folder: Path) -> ModelUpdate:
     """Make the announcement of a bundle on disk."""
-    import msgspec
-
     manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
     return ModelUpdate(
         chain=manifest.chain,

@@ -11,6 +11,9 @@ from springtide.runtime.kafka import make_consumer
 
 _log = logging.getLogger(__name__)
 
+POLL_MS = 2_000
+"""Longest wall time of a poll without messages; it is also the longest wait for the end."""
+
 Handler = Callable[[bytes, bytes | None], None]
 """Takes a message's key and value; None is a tombstone. A ContractError from it is counted and logged."""
 
@@ -53,11 +56,11 @@ class Follower:
 
     def _run(self) -> None:
         # A long wait costs nothing: the broker answers at once when there is something.
-        consumer = make_consumer(self._kafka, self._topics, fetch_max_wait_ms=500)
+        consumer = make_consumer(self._kafka, self._topics, fetch_max_wait_ms=POLL_MS)
         try:
             ends = consumer.end_offsets(list(consumer.assignment()))
             while not self._stop.is_set():
-                records = consumer.poll(timeout_ms=500)
+                records = consumer.poll(timeout_ms=POLL_MS)
                 self._hand_on(records)
                 if not self.caught_up.is_set() and all(consumer.position(at) >= end for at, end in ends.items()):
                     self.caught_up.set()

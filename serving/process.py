@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Mapping
 
+from aiokafka import AIOKafkaProducer
+
 from serving.announcements import ModelAnnouncements
 from serving.arm import ArmSettings
 from serving.cluster import FAILURES, ActorCalls, close_ray, open_ray, read_stats, start_arms
@@ -26,15 +28,12 @@ from springtide.contracts.topics import CATALOGUE, CONTROL, EVENTS, MODEL_UPDATE
 from springtide.runtime.clock import SystemClock
 from springtide.runtime.command_line import Runtime
 from springtide.runtime.config import BundlesConfig
-from springtide.runtime.kafka import make_producer, wait_for_topics
+from springtide.runtime.kafka import servers, wait_for_topics
 
 _log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 1.0
 """Wall time between two looks at the actors."""
-
-FLUSH_SECONDS = 5.0
-"""Wall time that the end waits for exposures still on their way."""
 
 
 def serve(runtime: Runtime) -> None:
@@ -72,17 +71,19 @@ def _serve(
     for name, share in assignments.enrolled().items():
         metrics.ENROLLED.labels(name).set(share)
     instance = runtime.process.instance or "serving-0"
-    # An exposure must not be lost to a broker that is away for some minutes.
-    producer = make_producer(runtime.kafka, linger_ms=1, delivery_timeout_ms=600_000)
-    topic = runtime.kafka.topic(EVENTS.name)
-    producer.partitions_for(topic)  # fetches the metadata now, so that no request has to wait for it
+    exposures = ExposureLog(
+        lambda: AIOKafkaProducer(
+            bootstrap_servers=servers(runtime.kafka), acks="all", enable_idempotence=True, max_batch_size=1_000_000
+        ),
+        runtime.kafka.topic(EVENTS.name),
+        wait_seconds=serving.exposure_wait.total_seconds(),
+        backlog=serving.exposure_backlog,
+    )
     service = SlateService(
         arms={name: RemoteArm(name, actor.ranked, FAILURES) for name, actor in actors.items()},
         assignments=assignments,
         popular=popular,
-        exposures=ExposureLog(
-            producer, topic, wait_seconds=serving.exposure_wait.total_seconds(), backlog=serving.exposure_backlog
-        ),
+        exposures=exposures,
         producer=instance,
         deadline_seconds=serving.deadline.total_seconds(),
         window_seconds=serving.batch_window.total_seconds(),
@@ -110,7 +111,7 @@ def _serve(
         ).start(),
         "control": Follower(runtime.kafka, [CONTROL.name], Ramps(assignments, mark).take).start(),
     }
-    server = GatewayServer(make_app(service, board.models), runtime.process.host, serving.port).start()
+    server = GatewayServer(make_app(service, exposures, board.models), runtime.process.host, serving.port).start()
     _log.info("gateway on http://%s:%d", runtime.process.host, server.port)
     runtime.health.update(port=server.port)
     try:
@@ -125,7 +126,6 @@ def _serve(
         server.stop()
         for follower in followers.values():
             follower.stop()
-        producer.close(timeout=FLUSH_SECONDS)
 
 
 def _watch(runtime: Runtime, actors: Mapping[str, ActorCalls], board: ModelBoard, popular: PopularItems) -> None:

@@ -1,16 +1,21 @@
 """The HTTP interface: POST /v1/slates, GET /v1/models, GET /openapi.json."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 
+from serving.gateway.exposures import ExposureLog
 from serving.gateway.requests import BadRequest, read_request
 from serving.gateway.service import NothingToServe, SlateService
 from springtide.contracts.scoring import SlateRequest, SlateResponse
 
 JSON: Final = "application/json"
+
+FLUSH_SECONDS: Final = 3.0
+"""Wall time that the end waits for exposures still on their way."""
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,15 +39,28 @@ class ArmModel(msgspec.Struct, frozen=True, kw_only=True):
     """Items that may be recommended."""
 
 
-def make_app(service: SlateService, models: Callable[[], list[ArmModel]]) -> FastAPI:
+def make_app(service: SlateService, exposures: ExposureLog, models: Callable[[], list[ArmModel]]) -> FastAPI:
     """Make the application.
 
     Args:
         service: answers requests.
+        exposures: opened before the first request and closed after the last.
         models: gives what each arm serves.
     """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await exposures.start()
+        yield
+        await exposures.stop(FLUSH_SECONDS)
+
     app = FastAPI(
-        title="Springtide serving", version="1", docs_url=None, redoc_url=None, description="Ranked slates for users."
+        title="Springtide serving",
+        version="1",
+        description="Ranked slates for users.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
     )
 
     async def post_slates(request: Request) -> Response:

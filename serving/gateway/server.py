@@ -9,6 +9,9 @@ from fastapi import FastAPI
 from springtide.contracts.errors import ExitCode, StackError
 
 GRACE_SECONDS = 2
+"""Wall time that open connections get at the end."""
+STOP_SECONDS = 10
+"""Wall time that the end of the server may take, the last exposures included."""
 
 
 class GatewayServer:
@@ -30,7 +33,7 @@ class GatewayServer:
         self.port = int(self._socket.getsockname()[1])
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_SECONDS
+                app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE_SECONDS
             )
         )
         self._thread = threading.Thread(
@@ -50,4 +53,4 @@ class GatewayServer:
     def stop(self) -> None:
         """Finish the requests under way, and end."""
         self._server.should_exit = True
-        self._thread.join(timeout=2 * GRACE_SECONDS)
+        self._thread.join(timeout=STOP_SECONDS)

@@ -45,7 +45,8 @@ def test_a_ramp_adds_users_and_moves_none() -> None:
 
 
 def test_ramp_commands_are_obeyed_and_told() -> None:
-    assignments, told = made(0.0), []
+    assignments = made(0.0)
+    told: list[Ramp] = []
     ramps = Ramps(assignments, told.append)
     ramps.take(b"", encode(BrokerPause(command_id="c", issued_ms=1, seconds=1.0)))
     ramps.take(b"", encode(Ramp(command_id="c", issued_ms=1, experiment="demo", enrolled=1.0)))

@@ -38,7 +38,7 @@ async def test_a_full_batch_does_not_wait() -> None:
     recorder = Recorder()
     batcher = Batcher(recorder.call, window_seconds=60.0, max_batch=2)
     async with asyncio.timeout(5):
-        assert await asyncio.gather(batcher.submit(1), batcher.submit(2)) == [10, 20]
+        assert list(await asyncio.gather(batcher.submit(1), batcher.submit(2))) == [10, 20]
 
 
 async def test_one_call_at_a_time_and_the_rest_waits_for_the_next() -> None:
@@ -66,7 +66,7 @@ async def test_who_gave_up_is_left_out() -> None:
         await asyncio.wait_for(batcher.submit(2), 0.01)
     third = asyncio.create_task(batcher.submit(3))
     recorder.gate.set()
-    assert await asyncio.gather(first, third) == [10, 30]
+    assert list(await asyncio.gather(first, third)) == [10, 30]
     assert recorder.batches == [[1], [3]]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -86,37 +86,33 @@ class FakeArm:
         ]
 
 
-class FakeSent:
-    def __init__(self) -> None:
-        self.success: Callable[[Any], None] = lambda _: None
-        self.failure: Callable[[BaseException], None] = lambda _: None
-
-    def add_callback(self, call: Callable[[Any], None]) -> None:
-        self.success = call
-
-    def add_errback(self, call: Callable[[BaseException], None]) -> None:
-        self.failure = call
-
-
 class FakeProducer:
     def __init__(self) -> None:
-        self.sent: list[tuple[bytes, Served, FakeSent]] = []
+        self.sent: list[tuple[bytes, Served, asyncio.Future[None]]] = []
         self.acknowledges = True
 
-    def send(self, topic: str, *, key: bytes, value: bytes) -> FakeSent:
+    async def start(self) -> None:
+        """Nothing to connect to."""
+
+    async def stop(self) -> None:
+        """Nothing to disconnect from."""
+
+    async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[None]:
         event = event_decoder.decode(value)
         assert isinstance(event, Served)
-        sent = FakeSent()
+        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.sent.append((key, event, sent))
         if self.acknowledges:
-            asyncio.get_running_loop().call_soon(lambda: sent.success(None))
+            sent.set_result(None)
         return sent
 
 
 class Rig:
     def __init__(self, **changes: Any) -> None:
         self.arm, self.producer, self.popular = FakeArm(), FakeProducer(), PopularItems()
-        self.exposures = ExposureLog(self.producer, "events", wait_seconds=0.02, backlog=changes.pop("backlog", 10))
+        self.exposures = ExposureLog(
+            lambda: self.producer, "events", wait_seconds=0.02, backlog=changes.pop("backlog", 10)
+        )
         settings: dict[str, Any] = {
             "deadline_seconds": 0.05, "window_seconds": 0.0, "max_batch": 4, "repeat_memory": 8, **changes,
         }  # fmt: skip
@@ -129,10 +125,14 @@ class Rig:
             **settings,
         )
         model = ArmModel(arm="control", chain="minute", version="minute-1.0", newest_event_ms=4, items=2)
-        self.app = make_app(self.service, lambda: [model])
+        self.app = make_app(self.service, self.exposures, lambda: [model])
         self.client = AsgiClient(self.app)
+        self.started = False
 
     async def post(self, **changes: Any) -> Answer:
+        if not self.started:
+            self.started = True
+            await self.exposures.start()
         return await self.client.call("POST", "/v1/slates", json.dumps({**REQUEST, **changes}).encode())
 
     @property
@@ -222,7 +222,7 @@ async def test_a_silent_broker_delays_an_answer_and_loses_nothing() -> None:
     assert (await rig.post()).status_code == 200
     assert counted("springtide_exposures_unacked_total") == before + 1
     assert rig.exposures.open == 1
-    rig.producer.sent[0][2].success(None)
+    rig.producer.sent[0][2].set_result(None)
     async with asyncio.timeout(5):
         while rig.exposures.open:
             await asyncio.sleep(0)
@@ -234,7 +234,7 @@ async def test_an_exposure_that_the_producer_gave_up_is_sent_again(monkeypatch: 
     rig.producer.acknowledges = False
     await rig.post()
     rig.producer.acknowledges = True
-    rig.producer.sent[0][2].failure(TimeoutError("delivery timed out"))
+    rig.producer.sent[0][2].set_exception(TimeoutError("delivery timed out"))
     async with asyncio.timeout(5):
         while rig.exposures.open:
             await asyncio.sleep(0)

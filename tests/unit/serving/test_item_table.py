@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ class FakeStore:
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
 
-    def items(self, item_ids: list[str]) -> ItemFeatures:
+    def items(self, item_ids: Sequence[str]) -> ItemFeatures:
         self.asked.append(list(item_ids))
         counts = np.full((len(item_ids), len(COUNTS)), float(len(self.asked)))
         return ItemFeatures(item_ids=tuple(item_ids), feature_time_ms=np.full(len(item_ids), NOW), counts=counts)
