@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.config import SimulatorConfig
-from simulator.randomness import Draw, Floats, Ints, Keys, exponential, uniform
+from simulator.randomness import Draw, Floats, Keys, derived
 
 
 def within(window: float, *means: Floats | float) -> Floats:
@@ -35,7 +35,6 @@ def within(window: float, *means: Floats | float) -> Floats:
 class Delays:
     """The laws of one world, milliseconds."""
 
-    seed: int
     click_ms: float
     cart_ms: float
     purchase_ms: Floats
@@ -43,19 +42,19 @@ class Delays:
     shares: Floats
     """Share of each part, shape (parts,)."""
 
-    def click(self, users: Ints, requests: Keys, items: Ints) -> Floats:
-        """Draw impression → click."""
-        return self.click_ms * exponential(self.seed, Draw.CLICK_DELAY, users, requests, items)
+    def click(self, pairs: Keys) -> Floats:
+        """Draw impression → click, one per key of a request and item."""
+        return -self.click_ms * np.log(derived(pairs, Draw.CLICK_DELAY))
 
-    def cart(self, users: Ints, requests: Keys, items: Ints) -> Floats:
+    def cart(self, pairs: Keys) -> Floats:
         """Draw click → cart."""
-        return self.cart_ms * exponential(self.seed, Draw.CART_DELAY, users, requests, items)
+        return -self.cart_ms * np.log(derived(pairs, Draw.CART_DELAY))
 
-    def purchase(self, users: Ints, requests: Keys, items: Ints, pace: Floats) -> Floats:
-        """Draw click or cart → purchase; `pace` multiplies the means, shape like users."""
-        luck = uniform(self.seed, Draw.PURCHASE_PART, users, requests, items)
+    def purchase(self, pairs: Keys, pace: Floats) -> Floats:
+        """Draw click or cart → purchase; `pace` multiplies the means, shape like pairs."""
+        luck = derived(pairs, Draw.PURCHASE_PART)
         part = np.minimum(np.searchsorted(np.cumsum(self.shares), luck), len(self.shares) - 1)
-        return pace * self.purchase_ms[part] * exponential(self.seed, Draw.PURCHASE_DELAY, users, requests, items)
+        return -pace * self.purchase_ms[part] * np.log(derived(pairs, Draw.PURCHASE_DELAY))
 
     def click_by(self, window_ms: float) -> float:
         """Give P(click delay <= window)."""
@@ -79,7 +78,6 @@ def make_delays(config: SimulatorConfig) -> Delays:
     """Read the laws from the settings."""
     names = sorted(config.purchase_delays)
     return Delays(
-        seed=config.seed,
         click_ms=config.click_delay.total_seconds() * 1000,
         cart_ms=config.cart_delay.total_seconds() * 1000,
         purchase_ms=np.array([config.purchase_delays[name].total_seconds() * 1000 for name in names]),

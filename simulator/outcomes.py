@@ -11,7 +11,7 @@ from simulator.config import SimulatorConfig
 from simulator.delays import Delays
 from simulator.effects import Effects
 from simulator.items import Items
-from simulator.randomness import Bools, Draw, Floats, Ints, uniform
+from simulator.randomness import Bools, Draw, Floats, Ints, Keys, derived, hashed, uniform
 from springtide.contracts.errors import ContractError
 from springtide.contracts.scoring import SlateResponse
 from springtide.contracts.tasks import TASKS, Task
@@ -46,10 +46,11 @@ class _Pairs:
     position: Ints
     user: Ints
     item: Ints
-    key: np.ndarray[tuple[int], np.dtype[np.uint64]]
+    key: Keys
+    """Hash of seed, user, request and item: the key of every draw that concerns the pair."""
 
-    def draw(self, seed: int, kind: Draw) -> Floats:
-        return uniform(seed, kind, self.user, self.key, self.item)
+    def draw(self, kind: Draw) -> Floats:
+        return derived(self.key, kind)
 
 
 class OutcomeModel:
@@ -78,23 +79,20 @@ class OutcomeModel:
             ContractError: a slate holds an item that this world does not have.
         """
         pairs, first = self._pairs(requests, slates)
-        seed = self._config.seed
         bot = self._choice.is_bot(pairs.user)
         examine = np.where(bot, 1.0, examination(pairs.position, self._config.position_severity))
         chances = self._lifted(pairs, slates, effects)
-        examined = pairs.draw(seed, Draw.EXAMINE) < examine
-        click = examined & (pairs.draw(seed, Draw.CLICK) < chances.click)
-        cart = click & (pairs.draw(seed, Draw.CART) < chances.cart)
+        examined = pairs.draw(Draw.EXAMINE) < examine
+        click = examined & (pairs.draw(Draw.CLICK) < chances.click)
+        cart = click & (pairs.draw(Draw.CART) < chances.cart)
         buy = np.where(cart, chances.cart_purchase, chances.direct_purchase)
-        purchase = click & (pairs.draw(seed, Draw.PURCHASE) < buy)
+        purchase = click & (pairs.draw(Draw.PURCHASE) < buy)
         pace = self._choice.pace(pairs.user, pairs.item, effects)
-        seen = requests.time_ms + (
-            100 + 800 * uniform(seed, Draw.RENDER, requests.user, requests.key) if len(requests) else 0
-        )
-        impression = seen.astype(np.int64)
-        click_ms = impression[pairs.request] + self._delays.click(pairs.user, pairs.key, pairs.item)
-        cart_ms = click_ms + self._delays.cart(pairs.user, pairs.key, pairs.item)
-        bought_ms = np.where(cart, cart_ms, click_ms) + self._delays.purchase(pairs.user, pairs.key, pairs.item, pace)
+        wait = 100 + 800 * uniform(self._config.seed, Draw.RENDER, requests.user, requests.key)
+        impression = (requests.time_ms + wait).astype(np.int64)
+        click_ms = impression[pairs.request] + self._delays.click(pairs.key)
+        cart_ms = click_ms + self._delays.cart(pairs.key)
+        bought_ms = np.where(cart, cart_ms, click_ms) + self._delays.purchase(pairs.key, pace)
         times = {"click": click_ms, "cart": cart_ms, "purchase": bought_ms}
         happened = {"click": click, "cart": cart, "purchase": purchase}
         return Outcomes(
@@ -109,11 +107,9 @@ class OutcomeModel:
         """Lay out the shown items flat: mostly all, else a prefix of at least one."""
         sizes = np.array([len(slate.item_ids) for slate in slates], dtype=np.int64)
         seed = self._config.seed
-        if len(requests):
-            luck = uniform(seed, Draw.DEPTH, requests.user, requests.key, 0)
-            part = uniform(seed, Draw.DEPTH, requests.user, requests.key, 1)
-            partial = np.minimum(sizes, 1 + (part * np.maximum(sizes - 1, 0)).astype(np.int64))
-            sizes = np.where(luck < self._config.whole_slate, sizes, partial)
+        luck, part = (uniform(seed, Draw.DEPTH, requests.user, requests.key, which) for which in (0, 1))
+        partial = np.minimum(sizes, 1 + (part * np.maximum(sizes - 1, 0)).astype(np.int64))
+        sizes = np.where(luck < self._config.whole_slate, sizes, partial)
         first = np.concatenate([[0], np.cumsum(sizes)])
         request = np.repeat(np.arange(len(slates)), sizes)
         index = self._items.index
@@ -123,9 +119,10 @@ class OutcomeModel:
             raise ContractError(
                 f"slate: expected items of this world's catalogue, got {error}; empty the topics or use the same seed"
             ) from error
+        user, item = requests.user[request], np.array(shown, dtype=np.int64)
         pairs = _Pairs(
-            request=request, position=np.arange(len(request)) - first[request] + 1, user=requests.user[request],
-            item=np.array(shown, dtype=np.int64), key=requests.key[request],
+            request=request, position=np.arange(len(request)) - first[request] + 1, user=user, item=item,
+            key=hashed(seed, Draw.PAIR, user, requests.key[request], item),
         )  # fmt: skip
         return pairs, first
 
@@ -135,9 +132,7 @@ class OutcomeModel:
         if not effects.lifts:
             return plain
         lift = {
-            task: np.array([effects.lift(arms_of(slate), task) for slate in slates])[pairs.request]
-            if len(slates)
-            else np.ones(0)
+            task: np.array([effects.lift(arms_of(slate), task) for slate in slates], dtype=float)[pairs.request]
             for task in TASKS
         }
         return Probabilities(

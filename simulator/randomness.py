@@ -63,6 +63,7 @@ class Draw(IntEnum):
     HOLD = 83
     LOSS = 84
     POLICY = 90
+    PAIR = 91
 
 
 def mix(keys: Keys) -> Keys:
@@ -82,9 +83,18 @@ def hashed(seed: int, kind: Draw, *parts: npt.ArrayLike) -> Keys:
     return state
 
 
+def derived(keys: Keys, kind: Draw) -> Floats:
+    """Draw uniformly from (0, 1) for keys that are hashes already; much cheaper when many kinds share their keys."""
+    return _unit(mix((keys + _GOLDEN) ^ mix(np.full(1, int(kind), dtype=np.uint64))))
+
+
+def _unit(bits: Keys) -> Floats:
+    return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
 def uniform(seed: int, kind: Draw, *parts: npt.ArrayLike) -> Floats:
     """Draw uniformly from the open interval (0, 1), one number per key."""
-    return ((hashed(seed, kind, *parts) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return _unit(hashed(seed, kind, *parts))
 
 
 def exponential(seed: int, kind: Draw, *parts: npt.ArrayLike) -> Floats:

@@ -118,11 +118,11 @@ class Story:
         """Let users see the slates, move the clock to the step's end, and fill in what is told."""
         state, now = self.state, self.state.now_ms
         self._turn(step, now)
-        outcomes = self.world.outcomes.draw(step.requests, slates, step.effects)
+        if slates:
+            self._show(step, slates, self.world.outcomes.draw(step.requests, slates, step.effects))
         if self._serves:
             for event in telling.served(self.world, step.requests, slates):
                 heapq.heappush(state.pending, (event.event_time_ms, event.event_id, COPY, event))
-        self._show(step, slates, outcomes)
         self._release(step)
         step.catalogue = self._catalogue_changes(now, step)
         state.now_ms = step.end_ms

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from simulator.delays import within
+from simulator.randomness import Draw, hashed
 from simulator.world import World
 
 COUNT = 100_000
@@ -27,12 +28,11 @@ def test_sums_of_exponentials(means: tuple[float, ...], window: float) -> None:
 @pytest.mark.parametrize("hours", [0.1, 0.5, 1.0, 6.0, 24.0, 72.0])
 @pytest.mark.parametrize("by_cart", [True, False])
 def test_purchase_delay_law(world: World, hours: float, by_cart: bool) -> None:
-    ids = np.arange(COUNT)
-    keys = ids.astype(np.uint64)
+    keys = hashed(7, Draw.PAIR, np.arange(COUNT))
     pace = np.full(COUNT, 1.3)
-    total = world.delays.click(ids, keys, ids) + world.delays.purchase(ids, keys, ids, pace)
+    total = world.delays.click(keys) + world.delays.purchase(keys, pace)
     if by_cart:
-        total = total + world.delays.cart(ids, keys, ids)
+        total = total + world.delays.cart(keys)
     expected = float(world.delays.purchase_by(hours * HOUR_MS, pace[:1], by_cart=by_cart)[0])
     assert rates_agree(float((total <= hours * HOUR_MS).mean()), expected)
 

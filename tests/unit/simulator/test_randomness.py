@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.randomness import Draw, exponential, hashed, normal, poisson, uniform
+from simulator.randomness import Draw, derived, exponential, hashed, normal, poisson, uniform
 
 COUNT = 200_000
 
@@ -30,6 +30,8 @@ def test_neighbouring_keys_and_kinds_are_uncorrelated() -> None:
         uniform(8, Draw.CLICK, np.arange(COUNT)),
         uniform(7, Draw.CLICK, 0, np.arange(COUNT)),
         uniform(7, Draw.CLICK, np.arange(COUNT), 0),
+        derived(hashed(7, Draw.CLICK, np.arange(COUNT)), Draw.CLICK),
+        derived(hashed(7, Draw.CLICK, np.arange(COUNT)), Draw.CART),
     ):
         assert abs(np.corrcoef(here, other)[0, 1]) < 4 / np.sqrt(COUNT)
 

@@ -275,4 +275,4 @@ def test_golden() -> None:
     """The tiny stream, byte for byte; a change of it changes every seeded result, so say it in the change log."""
     told = play(changes=read_scenario(TINY, START), answer=in_arms, days=0.3)
     stream = b"\n".join([*map(encode, told.events), *(encode(t) for t in told.truths if isinstance(t, TruthFault))])
-    assert hashlib.sha256(stream).hexdigest()[:16] == "88f91f336a536195"
+    assert hashlib.sha256(stream).hexdigest()[:16] == "25fcf8c8e872a55f"
