@@ -28,10 +28,10 @@ class Scene:
     phase: str
     """starting, running, draining, measuring or done."""
     views: Sequence[View]
-    day: float = 0.0
-    """Simulated days gone by."""
+    progress: float = 0.0
+    """Share of the story that is told, 0 to 1."""
     days: float = 0.0
-    """Length of the story in simulated days; 0: not known yet."""
+    """Length of the story in simulated days; 0 in a replay."""
     elapsed_s: float = 0.0
     """Wall time since the start, seconds."""
     url: str = ""
@@ -83,8 +83,8 @@ class Display:
 
 def headline(scene: Scene) -> str:
     """Return the run's own line: phase, simulated time, wall time."""
-    length = f"day {scene.day:.2f} of {scene.days:g}, " if scene.days else ""
-    return f"{scene.phase}: {length}{timedelta(seconds=int(scene.elapsed_s))} since the start"
+    day = f"day {scene.progress * scene.days:.2f} of {scene.days:g}" if scene.days else f"{scene.progress:.1%}"
+    return f"{scene.phase}: {day}, {timedelta(seconds=int(scene.elapsed_s))} since the start"
 
 
 def word(view: View) -> str:
@@ -111,8 +111,9 @@ def table_of(views: Sequence[View]) -> Table:
 def picture(scene: Scene) -> Group:
     """Return the live picture: the table, the bar of simulated days, the page's address."""
     parts: list[Any] = [table_of(scene.views), Text(headline(scene))]
-    if scene.days:
-        parts.append(ProgressBar(total=scene.days, completed=min(scene.day, scene.days), width=60))
+    bar = Table.grid()
+    bar.add_row(ProgressBar(total=1.0, completed=scene.progress, width=60))
+    parts.append(bar)
     if scene.url:
         parts.append(Text(f"page: {scene.url}", style="bold"))
     return Group(*parts)

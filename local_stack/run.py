@@ -127,7 +127,7 @@ class Run:
             Scene(
                 phase=str(self._story.phase),
                 views=views,
-                day=self._story.day,
+                progress=self._story.progress,
                 days=self._story.days,
                 elapsed_s=self._elapsed(),
                 url=self._url,

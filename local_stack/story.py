@@ -43,14 +43,20 @@ class Story:
 
     def __init__(self, plan: Plan, read_samples: Callable[[], Sequence[Sample]]) -> None:
         self.phase = Phase.STARTING
-        self.day = 0.0
-        self.days = float(plan.value("simulator", "days", DEFAULT_DAYS))
+        self.progress = 0.0
+        is_replay = plan.value("simulator", "mode", "live") == "replay"
+        self.days = 0.0 if is_replay else float(plan.value("simulator", "days", DEFAULT_DAYS))
         self.first_numbers_s: float | None = None
         self.ended_s: float | None = None
         self.drained = False
         self._drain_limit_s = plan.local_stack.drain_timeout.total_seconds()
         self._read_samples = read_samples
         self._calm = 0
+
+    @property
+    def day(self) -> float:
+        """Simulated days gone by; 0 in a replay, whose length only its log knows."""
+        return self.progress * self.days
 
     def advance(self, views: Sequence[View], elapsed_s: float) -> Phase:
         """Take a look into account and return the phase the run is in now.
@@ -72,9 +78,9 @@ class Story:
         return self.phase
 
     def _note_progress(self, teller: View, elapsed_s: float) -> None:
-        # A restarted simulator tells nothing for a while; the day does not go back for that.
-        self.day = max(self.day, float(teller.details.get("progress", 0.0)) * self.days)
-        if self.first_numbers_s is None and self.day > 0:
+        # A restarted simulator tells nothing for a while; the story does not go back for that.
+        self.progress = max(self.progress, float(teller.details.get("progress", 0.0)))
+        if self.first_numbers_s is None and self.progress > 0:
             self.first_numbers_s = elapsed_s
 
     def _drain(self, elapsed_s: float) -> None:

@@ -6,6 +6,7 @@ import os
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
@@ -38,11 +39,18 @@ def run_replay(given: Namespace) -> int:
     sets = [
         "simulator.mode=replay",
         f"replay.file={given.file.absolute()}",
-        f"replay.mapping={given.mapping.absolute()}",
+        f"replay.mapping={mapping_file(given.mapping)}",
     ]
     if given.speed is not None:
         sets.append(f"replay.speed={given.speed}")
     return _run(given, sets, replay_table(TABLE), (check_drained, check_join))
+
+
+def mapping_file(given: str) -> Path:
+    """Return the mapping's path: a file, or the name of one in config/replay."""
+    path = Path(given)
+    known = CHECKOUT / "config" / "replay" / f"{given}.toml"
+    return known if known.exists() and not path.exists() else path.absolute()
 
 
 def replay_table(rows: Sequence[Row]) -> tuple[Row, ...]:

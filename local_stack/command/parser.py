@@ -39,7 +39,9 @@ def _add_demo(verbs: Verbs) -> None:
 def _add_replay(verbs: Verbs) -> None:
     verb = verbs.add_parser("replay", help="feed a real behaviour log through the loop", description=demo.REPLAY)
     verb.add_argument("file", type=Path, metavar="FILE", help="the log: CSV, plain or gzipped")
-    verb.add_argument("--mapping", type=Path, required=True, help="TOML file that says which column means what")
+    verb.add_argument(
+        "--mapping", required=True, help="TOML file that says which column means what, or a name in config/replay"
+    )
     verb.add_argument("--speed", type=float, help="logged seconds per second; 0: as fast as the loop follows")
     _add_run_flags(verb)
     verb.set_defaults(act=demo.run_replay)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from local_stack.command.demo import mapping_file
 from local_stack.command.parser import make_parser
+from local_stack.display import Scene, headline
 from local_stack.plan import CHECKOUT, Plan, make_plan
 from local_stack.processes import SIMULATOR
 from local_stack.run import verdict
@@ -125,3 +127,19 @@ def test_bars_become_a_verdict_and_a_file(tmp_path: Path) -> None:
 )
 def test_every_command_of_the_manual_is_understood(line: str) -> None:
     assert callable(make_parser().parse_args(line.split()).act)
+
+
+def test_a_replay_has_progress_but_no_days(tmp_path: Path) -> None:
+    environ = {"SPRINGTIDE_STATE": str(tmp_path), "HOME": str(tmp_path)}
+    replay = Story(make_plan(CHECKOUT / "config/base.toml", ["simulator.mode=replay"], environ), list)
+    replay.advance([view(progress=0.25)], 1)
+    assert (replay.day, replay.progress) == (0.0, 0.25)
+    assert (
+        headline(Scene(phase="running", views=[], progress=0.25, elapsed_s=61))
+        == "running: 25.0%, 0:01:01 since the start"
+    )
+
+
+def test_a_mapping_is_a_file_or_a_name(tmp_path: Path) -> None:
+    assert mapping_file("retailrocket") == CHECKOUT / "config" / "replay" / "retailrocket.toml"
+    assert mapping_file(str(tmp_path / "own.toml")) == tmp_path / "own.toml"
