@@ -1,6 +1,7 @@
 """Keeps the story from running away from the system: how far each stage has come, as told on topic `metrics`."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -18,33 +19,36 @@ from springtide.runtime.settings import milliseconds
 
 _log = logging.getLogger(__name__)
 _SIGNS: Final = {
-    "joiner": (WATERMARK, 'stage="joiner"'),
-    "features": (WATERMARK, 'stage="features"'),
-    "trainer": (TRAIN_NEWEST, 'chain="minute"'),
+    "joiner": re.compile(re.escape(WATERMARK) + r'\{.*stage="joiner"'),
+    "features": re.compile(re.escape(WATERMARK) + r'\{.*stage="[^"]*features[^"]*"'),
+    "trainer": re.compile(re.escape(TRAIN_NEWEST) + r'\{.*chain="minute"'),
 }
-"""Metric and label by which a stage tells how far it has come, seconds of event time."""
+"""Sample by which a stage tells how far it has come, seconds of event time."""
 
 
 def reached_ms(samples: Mapping[str, float], stage: str) -> int | None:
     """Read how far a stage has come from a report: its slowest partition; None: the report is of another process."""
-    name, label = _SIGNS[stage]
-    found = [value for key, value in samples.items() if key.startswith(name + "{") and label in key]
+    found = [value for key, value in samples.items() if _SIGNS[stage].match(key)]
     return round(min(found) * 1000) if found else None
 
 
 class Follower:
     """Reads reports; `wait` blocks while a stage is too far behind."""
 
-    def __init__(self, kafka: KafkaConfig, follow: Mapping[str, timedelta], patience: timedelta, start_ms: int) -> None:
+    def __init__(self, consumer: Any, follow: Mapping[str, timedelta], patience: timedelta, start_ms: int) -> None:
+        """`consumer` reads topic `metrics`; nothing waits when it is None."""
+        self._consumer = consumer
         self._lags = {stage: milliseconds(lag) for stage, lag in follow.items()}
         self._patience_s = patience.total_seconds()
         self._reached = dict.fromkeys(follow, start_ms)
-        self._consumer: Any = (
-            make_consumer(kafka, [kafka.topic(METRICS.name)], from_start=False) if self._lags else None
-        )
+        self._granted = dict.fromkeys(follow, 0)
 
     def wait(self, now_ms: int, stopped: Callable[[], bool], waiting: Callable[[str], None]) -> None:
-        """Block until no stage is further behind than allowed, nothing moves any more, or the end is asked for."""
+        """Block until no stage is further behind than allowed, or the end is asked for.
+
+        A stage that makes no progress is granted a quarter of its lag more, so that nobody waits for ever for a
+        stage that itself waits for more events.
+        """
         if self._consumer is None:
             return
         self._read(0)
@@ -60,12 +64,15 @@ class Follower:
                 since = moment
             elif moment - since > self._patience_s:
                 IMPATIENT.labels(stage=stage).inc()
-                _log.warning("%s makes no progress in %.0f s; the story goes on", stage, self._patience_s)
-                return
+                self._granted[stage] += self._lags[stage] // 4
+                _log.warning("%s makes no progress in %.0f s; the story goes on a little", stage, self._patience_s)
+                since = moment
 
     def _behind(self, now_ms: int) -> str | None:
-        late = [stage for stage, lag in self._lags.items() if now_ms - self._reached[stage] > lag]
-        return late[0] if late else None
+        for stage, lag in self._lags.items():
+            if now_ms - self._reached[stage] > lag + self._granted[stage]:
+                return stage
+        return None
 
     def _read(self, timeout_ms: int) -> None:
         for records in self._consumer.poll(timeout_ms=timeout_ms).values():
@@ -81,10 +88,16 @@ class Follower:
         """Take in one report."""
         for stage in self._reached:
             reached = reached_ms(samples, stage)
-            if reached is not None:
-                self._reached[stage] = max(self._reached[stage], reached)
+            if reached is not None and reached > self._reached[stage]:
+                self._reached[stage], self._granted[stage] = reached, 0
 
     def close(self) -> None:
         """Let the connection go."""
         if self._consumer is not None:
             self._consumer.close()
+
+
+def follow_reports(kafka: KafkaConfig, follow: Mapping[str, timedelta], patience: timedelta, start_ms: int) -> Follower:
+    """Make a follower that reads topic `metrics` from now on."""
+    consumer = make_consumer(kafka, [kafka.topic(METRICS.name)], from_start=False) if follow else None
+    return Follower(consumer, follow, patience, start_ms)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from simulator.checkpoint import Keeper, StepLog, fingerprint, restore
 from simulator.commands import Commands
 from simulator.config import SimulatorConfig
-from simulator.following import Follower
+from simulator.following import follow_reports
 from simulator.gateway import Gateway, SlateSource, Stopped
 from simulator.live_metrics import Telling
 from simulator.output import Output
@@ -69,7 +69,7 @@ class Teller:
             _log.info("resuming at %s, %d steps are repeated", self._when(), len(self._logged))
         self._fresh = kept is None
         self._output = Output(runtime.kafka)
-        self._follower = Follower(runtime.kafka, config.follow, config.follow_patience, self.story.state.now_ms)
+        self._follower = follow_reports(runtime.kafka, config.follow, config.follow_patience, self.story.state.now_ms)
         last = self._logged[-1].control_offset if self._logged else kept.control_offset if kept else None
         self._commands = Commands(runtime.kafka, last)
         self._telling = Telling()

@@ -53,11 +53,11 @@ class NewestFeatures:
 class FeatureReader:
     """Reads topic `features`, and waits while it lies too far behind the replay."""
 
-    def __init__(self, kafka: KafkaConfig, within: timedelta, patience: timedelta) -> None:
+    def __init__(self, consumer: Any, within: timedelta, patience: timedelta) -> None:
+        """`consumer` reads topic `features` from its beginning; nothing waits when it is None."""
         self.newest = NewestFeatures()
-        self._within_ms, self._patience_s = milliseconds(within), patience.total_seconds()
-        self._consumer: Any = make_consumer(kafka, [kafka.topic(FEATURES.name)]) if self._within_ms else None
-        self._last_told_ms = 0
+        self._consumer, self._within_ms, self._patience_s = consumer, milliseconds(within), patience.total_seconds()
+        self._last_told_ms = self._granted_ms = 0
         self.gave_up = 0
 
     def told(self, time_ms: int) -> None:
@@ -65,7 +65,10 @@ class FeatureReader:
         self._last_told_ms = time_ms
 
     def wait(self, now_ms: int, stopped: Callable[[], bool], waiting: Callable[[str], None]) -> None:
-        """Read what is there; block while the features are too old, though something newer was told."""
+        """Read what is there; block while the features are too old, though something newer was told.
+
+        Without progress the bound grows by a quarter, so that nobody waits for ever.
+        """
         if self._consumer is None:
             return
         self._read(0)
@@ -75,15 +78,16 @@ class FeatureReader:
             waiting(f"features: {(now_ms - before) / 3_600_000:.1f} h of event time behind")
             self._read(100)
             if self.newest.newest_ms > before:
-                since = time.monotonic()
+                since, self._granted_ms = time.monotonic(), 0
             elif time.monotonic() - since > self._patience_s:
                 self.gave_up += 1
+                self._granted_ms += self._within_ms // 4
                 _log.warning("the feature job makes no progress in %.0f s; the replay goes on", self._patience_s)
-                return
+                since = time.monotonic()
 
     def _late(self, now_ms: int) -> bool:
         """Tell whether some event older than the bound has not reached the features yet."""
-        bound = now_ms - self._within_ms
+        bound = now_ms - self._within_ms - self._granted_ms
         return self.newest.newest_ms < min(bound, self._last_told_ms)
 
     def _read(self, timeout_ms: int) -> None:
@@ -98,3 +102,8 @@ class FeatureReader:
         """Let the connection go."""
         if self._consumer is not None:
             self._consumer.close()
+
+
+def read_features(kafka: KafkaConfig, within: timedelta, patience: timedelta) -> FeatureReader:
+    """Make a reader of topic `features`; it reads nothing when `within` is 0."""
+    return FeatureReader(make_consumer(kafka, [kafka.topic(FEATURES.name)]) if within else None, within, patience)

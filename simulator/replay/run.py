@@ -12,7 +12,7 @@ from simulator.config import SimulatorConfig
 from simulator.live_metrics import CLOCK, EVENTS, IMPRESSIONS, SLATES
 from simulator.output import Output
 from simulator.replay.config import ReplayConfig
-from simulator.replay.features import FeatureReader
+from simulator.replay.features import read_features
 from simulator.replay.log import Log, LogRow, read_log
 from simulator.replay.mapping import read_mapping
 from simulator.replay.telling import LogTeller
@@ -63,7 +63,7 @@ class Replay:
     def __init__(self, runtime: Runtime, config: ReplayConfig, log: Log) -> None:
         self._runtime, self._config, self._rows = runtime, config, log.rows
         self._output = Output(runtime.kafka)
-        self._reader = FeatureReader(runtime.kafka, config.features_within, config.patience)
+        self._reader = read_features(runtime.kafka, config.features_within, config.patience)
         self.teller = LogTeller(self._features)
         self._state_file = runtime.process.state_folder / "simulator" / "replay.json"
         self._step_ms = milliseconds(config.step)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from simulator.following import Follower, reached_ms
 from simulator.offline import play as play_offline
-from springtide.runtime.config import KafkaConfig
+from simulator.replay.features import FeatureReader
+from springtide.contracts.codec import encode
+from springtide.contracts.features import FeatureRow
+from springtide.contracts.reports import ProcessReport
 from tests.unit.simulator.conftest import LABELS, SMALL
 
 
@@ -42,12 +46,55 @@ def test_a_stage_is_as_far_as_its_slowest_partition() -> None:
     assert reached_ms(samples, "trainer") is None
 
 
-def test_reports_never_move_a_stage_back() -> None:
-    follower = Follower(KafkaConfig(), {}, timedelta(seconds=1), 0)
-    follower._reached = {"joiner": 0}
-    for seconds in (50.0, 30.0):
-        follower.take({'springtide_watermark_timestamp_seconds{stage="joiner",partition="0"}': seconds})
-    assert follower._reached == {"joiner": 50_000}
+class Reports:
+    """A consumer that gives one record per poll, then none."""
+
+    def __init__(self, *values: bytes) -> None:
+        self.left = [SimpleNamespace(value=value) for value in values]
+
+    def poll(self, timeout_ms: int, max_records: int = 1) -> dict[str, list[SimpleNamespace]]:
+        return {"partition": [self.left.pop(0)]} if self.left else {}
+
+
+def joiner_at(hours: float) -> bytes:
+    samples = {'springtide_watermark_timestamp_seconds{stage="joiner",partition="0"}': hours * 3600}
+    return encode(
+        ProcessReport(
+            process="joiner", instance="j", sequence=1, wall_time_ms=0, ready=True, status="", samples=samples
+        )
+    )  # fmt: skip
+
+
+def test_the_story_waits_for_the_joiner() -> None:
+    reports = Reports(joiner_at(1), joiner_at(2), b"no report", joiner_at(1), joiner_at(3), joiner_at(9))
+    reasons: list[str] = []
+    follower = Follower(reports, {"joiner": timedelta(hours=3)}, timedelta(minutes=1), 0)
+    follower.wait(6 * 3_600_000, lambda: False, reasons.append)
+    assert len(reports.left) == 1  # at 3 h it goes on
+    assert reasons == [f"joiner: {behind:.1f} h of event time behind" for behind in (5, 4, 4, 4)]
+
+
+def test_a_stage_without_progress_is_granted_a_little() -> None:
+    follower = Follower(Reports(), {"joiner": timedelta(hours=4)}, timedelta(0), 0)
+    follower.wait(5 * 3_600_000, lambda: False, lambda _: None)  # 4 h and a quarter of it
+    asked = iter([False, True])
+    follower.wait(7 * 3_600_000, lambda: next(asked), lambda _: None)
+    with pytest.raises(StopIteration):
+        next(asked)
+
+
+def test_the_replay_waits_for_features() -> None:
+    def row(hours: int) -> bytes:
+        return encode(FeatureRow(entity="user", entity_id="u", event_time_ms=hours * 3_600_000, values={}))
+
+    rows = Reports(row(1), row(5))
+    reader = FeatureReader(rows, timedelta(hours=2), timedelta(minutes=1))
+    reader.wait(6 * 3_600_000, lambda: False, lambda _: None)  # nothing was told: nothing to wait for
+    reader.told(5 * 3_600_000)
+    rows.left = Reports(row(2), row(4)).left
+    reader.wait(6 * 3_600_000, lambda: False, lambda _: None)
+    assert reader.newest.newest_ms >= 4 * 3_600_000
+    assert reader.gave_up == 0
 
 
 @pytest.mark.parametrize("shares", [{"quick": 0.5, "same_day": 0.3, "slow": 0.1}])
