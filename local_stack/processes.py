@@ -57,12 +57,12 @@ TABLE = (
     Row(name="feature_store", module="feature_store", needs=(BROKER,)),
     Row(name="streaming_joiner", module="streaming", needs=(BROKER,), sets=("streaming.role=joiner",)),
     Row(name="streaming_features", module="streaming", needs=(BROKER,), sets=("streaming.role=features",)),
-    Row(name="trainer", module="trainer", needs=("feature_store",), stop_timeout_s=40),
-    Row(name="serving", module="serving", needs=("feature_store",), stop_timeout_s=25),
+    Row(name="trainer", module="trainer", needs=(BROKER,), stop_timeout_s=40),
+    Row(name="serving", module="serving", needs=(BROKER,), stop_timeout_s=25),
     Row(
         name=SIMULATOR,
         module="simulator",
-        needs=("serving", "trainer", "streaming_joiner", "streaming_features", "monitoring"),
+        needs=("serving", "trainer", "streaming_joiner", "streaming_features", "monitoring", "feature_store"),
     ),
 )
 

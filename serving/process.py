@@ -144,10 +144,10 @@ def missing(actors: Mapping[str, ActorCalls], stats: Mapping[str, ActorStats]) -
         return f"waiting for arm {', '.join(absent)}"
     if opening := sorted(name for name, found in stats.items() if found.features == "opening"):
         return f"opening the online features in arm {', '.join(opening)}"
-    if empty := sorted(name for name, found in stats.items() if not found.items):
-        return f"waiting for the catalogue in arm {', '.join(empty)}"
     return ""
 
 
 def _status(stats: Mapping[str, ActorStats]) -> str:
+    if any(not found.items for found in stats.values()):
+        return "no catalogue yet: requests are told to come again"
     return ", ".join(f"{name}: {found.version or 'popular items'}" for name, found in sorted(stats.items()))

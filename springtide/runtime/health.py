@@ -1,5 +1,6 @@
 """`GET /health` and `GET /metrics` of one process, served by a thread that outlives nothing."""
 
+import contextlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,11 +53,12 @@ def serve_health(health: Health, host: str, port: int) -> tuple[ThreadingHTTPSer
                 self._answer(404, "text/plain", b"expected /health or /metrics\n")
 
         def _answer(self, code: int, kind: str, body: bytes) -> None:
-            self.send_response(code)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # who asked has gone
+                self.send_response(code)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the name is inherited
             """Requests are not logged."""
