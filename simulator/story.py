@@ -32,8 +32,8 @@ HELD: Final = 1
 COPY: Final = 2
 Pending = tuple[int, str, int, AnyEvent]
 """When to tell, event id, whether it is FRESH, HELD or a COPY, and the event."""
-_HOLD_MS: Final = 110_000
-_COPY_LAG_MS: Final = 110_000
+LONGEST_HOLD_MS: Final = 110_000
+"""Longest time by which a fault tells an event late, or its copy after it."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -179,14 +179,14 @@ class Story:
     def _repeat(self, step: Step, due: int, event: AnyEvent) -> None:
         luck, lag = self._luck(event, Draw.DUPLICATE), self._luck(event, Draw.DUPLICATE_LAG)
         if luck < step.effects.duplicates:
-            heapq.heappush(self.state.pending, (due + 1 + int(lag * _COPY_LAG_MS), event.event_id, COPY, event))
+            heapq.heappush(self.state.pending, (due + 1 + int(lag * LONGEST_HOLD_MS), event.event_id, COPY, event))
             self._fault(step, "duplicate", event)
 
     def _hold(self, step: Step, due: int, event: AnyEvent) -> bool:
         luck, wait = self._luck(event, Draw.OUT_OF_ORDER), self._luck(event, Draw.HOLD)
         if luck >= step.effects.out_of_order:
             return False
-        heapq.heappush(self.state.pending, (due + 1 + int(wait * _HOLD_MS), event.event_id, HELD, event))
+        heapq.heappush(self.state.pending, (due + 1 + int(wait * LONGEST_HOLD_MS), event.event_id, HELD, event))
         self._fault(step, "out_of_order", event)
         return True
 

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from simulator.__main__ import check_step
 from simulator.following import Follower, reached_ms
 from simulator.offline import play as play_offline
 from simulator.replay.features import FeatureReader
 from springtide.contracts.codec import encode
+from springtide.contracts.errors import ConfigError
 from springtide.contracts.features import FeatureRow
 from springtide.contracts.reports import ProcessReport
 from tests.unit.simulator.conftest import LABELS, SMALL
@@ -100,3 +102,9 @@ def test_the_replay_waits_for_features() -> None:
 @pytest.mark.parametrize("shares", [{"quick": 0.5, "same_day": 0.3, "slow": 0.1}])
 def test_shares_must_sum_to_one(shares: dict[str, float]) -> None:
     assert any("sum to 1" in problem for problem in replace(SMALL, purchase_shares=shares).problems())
+
+
+def test_a_step_must_leave_time_for_late_events() -> None:
+    check_step(replace(SMALL, step=timedelta(minutes=3)), LABELS)
+    with pytest.raises(ConfigError, match=r"simulator\.step"):
+        check_step(replace(SMALL, step=timedelta(minutes=4)), LABELS)
