@@ -26,6 +26,8 @@ class StreamingConfig:
     """Wall time that commits may lag behind finished triggers before the process ends itself."""
     request_timeout: timedelta = timedelta(seconds=60)
     """Wall time that a message may take to be acknowledged."""
+    session_timeout: timedelta = timedelta(seconds=8)
+    """Wall time after which a worker that was killed loses its partitions to the next one."""
     buffer_records: int = 2048
     """Records fetched ahead per partition."""
 
@@ -33,6 +35,8 @@ class StreamingConfig:
         """Yield one sentence per broken rule."""
         if self.store != "memory://":
             yield f"streaming.store: expected memory://, got {self.store!r}; other stores are not offered"
+        if not timedelta(seconds=6) <= self.session_timeout <= timedelta(seconds=60):
+            yield f"streaming.session_timeout: expected 6s to 60s, got {self.session_timeout}; take 8s"
         if self.buffer_records < 1:
             yield f"streaming.buffer_records: expected at least 1, got {self.buffer_records}; raise it"
 

@@ -52,7 +52,7 @@ def _joiner_job(runtime: Runtime) -> tuple[list[JobSpec[Any]], dict[str, NumberR
     def read(job: Job[Any]) -> Iterable[Metric]:
         return metrics.read(list(job.cores.values()))
 
-    spec = JobSpec(name="join", topic=EVENTS.name, make=make, after_trigger=metrics.after_trigger)
+    spec = JobSpec(name="joiner", topic=EVENTS.name, make=make, after_trigger=metrics.after_trigger)
     return [spec], {spec.name: read}
 
 

@@ -51,6 +51,8 @@ def make_app(
         consumer_auto_offset_reset="earliest",
         broker_commit_interval=streaming.commit_every.total_seconds(),
         broker_request_timeout=max(90.0, streaming.request_timeout.total_seconds()),
+        broker_session_timeout=streaming.session_timeout.total_seconds(),
+        broker_heartbeat_interval=streaming.session_timeout.total_seconds() / 4,
         producer_request_timeout=streaming.request_timeout.total_seconds(),
         producer_acks=-1,
         producer_max_request_size=8 * 1024 * 1024,

@@ -35,7 +35,7 @@ class Driver:
     def run_until_crash(self, draw: random.Random) -> bool:
         """Go on until a random record or a random step of its trigger; true when the log ended first."""
         core = self.start()
-        left = draw.randrange(1, 40)
+        left = draw.randrange(1, draw.choice([40, 400]))
         for record in self.log[self.committed :]:
             is_trigger = core.merge(record)
             left -= 1
@@ -67,7 +67,7 @@ class Driver:
         """Do one trigger up to a random step: some messages, or all and some writes, or all but the commit."""
         messages = core.collect()
         if draw.random() < 0.4:
-            self.sent += [message for message in messages if draw.random() < 0.5]
+            self.sent += _delivered(messages, draw)
             return
         self.sent += messages
         writes = list(core.settle(offset))
@@ -80,6 +80,18 @@ class Driver:
             self.table.pop(key, None)
         else:
             self.table[key] = value
+
+
+def _delivered(messages: list[Message], draw: random.Random) -> list[Message]:
+    """Choose what arrives of messages in flight: of one partition a beginning, as an idempotent producer promises."""
+    lost: set[int] = set()
+    arrived = []
+    for message in messages:
+        if message.partition in lost or draw.random() < 0.5:
+            lost |= set() if message.partition is None else {message.partition}
+        else:
+            arrived.append(message)
+    return arrived
 
 
 def as_records(events: Iterable[AnyEvent]) -> list[Record]:
