@@ -1,5 +1,6 @@
 """`python -m trainer --config FILE`."""
 
+import logging
 import sys
 
 from springtide.model.config import ModelConfig
@@ -13,6 +14,7 @@ def main(runtime: Runtime) -> None:
     from trainer.driver import Driver
     from trainer.gauges import Gauges
 
+    logging.getLogger("kafka").setLevel(logging.ERROR)  # it warns of every slow turn of its own loop
     runtime.reporter.start()
     try:
         Driver(runtime, Gauges()).run()

@@ -36,7 +36,7 @@ class BundleWriter:
         Raises:
             BundleError: the bundle holds NaN, does not follow the one before, or does not score as it should.
         """
-        dense = {name: torch.from_numpy(array) for name, array in exports[0].dense.items()}
+        dense = {name: torch.from_numpy(array.copy()) for name, array in exports[0].dense.items()}
         tables = {
             table: TableRows(rows=torch.from_numpy(rows.copy()), vectors=torch.from_numpy(vectors.copy()))
             for export in exports

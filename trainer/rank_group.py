@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import secrets
 import socket
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from springtide.contracts.errors import ExitCode, SpringtideError
 from springtide.runtime.log_setup import set_up_logging
 from trainer.config import TrainerConfig
 from trainer.messages import Meeting, RankSetup
+from trainer.own_ray import open_ray
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class RankGroup:
 
     def __init__(self, config: TrainerConfig, setups: Sequence[RankSetup], log_level: str) -> None:
         self._config = config
-        self._ray = _start_ray(config)
+        self._ray = open_ray(config)
         actor = self._ray.remote(_RankActor)
         options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0}
         self._actors = [
@@ -115,6 +115,7 @@ class _RankActor:
         logging.getLogger().setLevel(logging.WARNING)  # FBGEMM tells each table's arguments to the root logger
         for own in ("trainer", "springtide"):
             logging.getLogger(own).setLevel(log_level)
+        logging.getLogger("kafka").setLevel(logging.ERROR)  # it warns of every slow turn of its own loop
         from trainer.rank import Rank
 
         self._rank = Rank(setup)
@@ -124,30 +125,6 @@ class _RankActor:
 
     def pid(self) -> int:
         return os.getpid()
-
-
-def _start_ray(config: TrainerConfig) -> Any:
-    """Join or start Ray; returns the module, which must be imported after its environment is set."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if not config.ray_address:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one into the home folder
-    import ray
-
-    own = {
-        "num_cpus": config.ranks,
-        "num_gpus": 0,
-        "include_dashboard": False,
-        "object_store_memory": config.object_store_mib * 2**20,
-        "_node_ip_address": "127.0.0.1",
-    }
-    ray.init(
-        address=config.ray_address or "local",
-        namespace="trainer",
-        configure_logging=False,
-        **({} if config.ray_address else own),
-    )
-    return ray
 
 
 def _free_port() -> int:

@@ -32,19 +32,27 @@ USERS, ITEMS, GROUPS, SLATE = 60, 40, 4, 8
 
 @dataclass(kw_only=True)
 class World:
-    """Users click items of their own group; later behaviours follow clicks, some of them late."""
+    """Users click items of their own category; later behaviours follow clicks, some of them late."""
 
     seed: int = 3
-    slates_per_day: int = 600
+    slates_per_day: int = 800
 
     def rows(self, first_day: int, days: int) -> list[Sample]:
-        """Every row due of the days' impressions, in the order in which a joiner would emit them."""
+        """The rows of the days' impressions that are due by their end, in the order in which a joiner emits them."""
         random = np.random.default_rng(self.seed + first_day)
         due: list[tuple[int, Sample]] = []
         for number in range(days * self.slates_per_day):
             time_ms = START_MS + first_day * DAY_MS + number * DAY_MS // self.slates_per_day
             due += self._slate(f"r{first_day}-{number}", time_ms, random)
-        return [sample for _, sample in sorted(due, key=lambda pair: (pair[0], pair[1].row_id))]
+        end_ms = START_MS + (first_day + days) * DAY_MS
+        return [row for due_ms, row in sorted(due, key=lambda pair: (pair[0], pair[1].row_id)) if due_ms < end_ms]
+
+    def closed_day(self, day: int) -> list[Sample]:
+        """One day's final rows, with the features that their observed rows have."""
+        rows = self.rows(day, 2)
+        features = {row.request_id: row.features for row in rows if row.phase == "observed"}
+        first = [row for row in rows if row.phase == "final"]
+        return [msgspec.structs.replace(row, features=features[row.request_id]) for row in first]
 
     def _slate(self, request: str, time_ms: int, random: np.random.Generator) -> Iterator[tuple[int, Sample]]:
         user = int(random.integers(USERS))
@@ -62,6 +70,7 @@ class World:
         features = SlateFeatures(
             version=1, feature_time_ms=time_ms - 1, item={"price": [1.0] * SLATE},
             item_category=[f"c{item % GROUPS}" for item in items.tolist()],
+            top_categories=[f"c{user % GROUPS}"], top_category_shares=[1.0],
         )  # fmt: skip
 
         def sample(phase: str, age_ms: int, **more: Any) -> Sample:
@@ -148,8 +157,8 @@ class Trainers:
         settings = [
             f"process.state_folder={self.state}", f"kafka.bootstrap={self.kafka.bootstrap}",
             f"kafka.topic_prefix={self.kafka.topic_prefix}", f"kafka.partitions={self.kafka.partitions}",
-            "trainer.delta_every=6h", "trainer.daily_features=logged", "trainer.batch_rows=256", "trainer.wait=200ms",
-            "trainer.guard_labels=1000000", *sets,
+            "trainer.delta_every=6h", "trainer.daily_features=logged", "trainer.batch_rows=64", "trainer.wait=200ms",
+            "model.dense_learning_rate=0.005", *sets,
         ]  # fmt: skip
         arguments = [part for setting in settings for part in ("--set", setting)]
         with (self.state / "trainer.log").open("ab") as log:
@@ -193,16 +202,6 @@ class Stream:
     send: Callable[..., None] = staticmethod(send)
     updates: Callable[..., list[ModelUpdate]] = staticmethod(updates)
     wait_until: Callable[..., None] = staticmethod(wait_until)
-
-    @staticmethod
-    def with_features(row: Sample) -> Sample:
-        """Give a final row the features that its observed row has."""
-        groups = [f"c{int(item[1:]) % GROUPS}" for item in row.item_ids]
-        features = SlateFeatures(
-            version=1, feature_time_ms=row.impression_time_ms - 1, item={"price": [1.0] * len(groups)},
-            item_category=groups,
-        )  # fmt: skip
-        return msgspec.structs.replace(row, features=features)
 
 
 @pytest.fixture

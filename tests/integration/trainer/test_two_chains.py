@@ -16,7 +16,7 @@ from springtide.quality.auc import exact_auc
 
 @pytest.mark.timeout(600)
 def test_learns_publishes_and_reanchors(world: Any, trainers: Any, stream: Any) -> None:
-    stream.send(trainers.kafka, world.rows(0, 3))
+    stream.send(trainers.kafka, world.rows(0, 4))
     process = trainers.start()
     stream.wait_until(
         lambda: any(update.version == "minute-3.0" for update in stream.updates(trainers.kafka)), "the second day", process
@@ -35,8 +35,8 @@ def test_learns_publishes_and_reanchors(world: Any, trainers: Any, stream: Any) 
         state = start_state(bundle) if update.kind == "base" else apply_delta(state, bundle)
         check_golden_scores(state)
     assert state is not None
-    fresh = [row for row in world.rows(50, 1) if row.phase == "final"]
-    scores_NT = Scorer(state).score(columns_from_samples([stream.with_features(row) for row in fresh]))
+    fresh = world.closed_day(50)
+    scores_NT = Scorer(state).score(columns_from_samples(fresh))
     for column, task in enumerate(TASKS):
         labels = np.array([label for row in fresh for label in row.labels[task]], float)
         auc = exact_auc(scores_NT[:, column].astype(float), labels)
