@@ -1,4 +1,4 @@
-"""`python -m streaming --config FILE [--set streaming.role=joiner|features|both]`."""
+"""`python -m streaming --config FILE [--set streaming.role=joiner|features]`."""
 
 import sys
 

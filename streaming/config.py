@@ -7,17 +7,17 @@ from typing import Literal
 
 from springtide.runtime.config import LabelsConfig
 
-Role = Literal["joiner", "features", "both"]
+RoleName = Literal["joiner", "features"]
 
 _HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamingConfig:
-    """Which jobs this process runs and how its worker behaves."""
+    """Which job this process runs and how its worker behaves."""
 
-    role: Role = "both"
-    """joiner, features, or both in one process."""
+    role: RoleName = "joiner"
+    """joiner or features: each is a process of its own."""
     store: str = "memory://"
     """Where Faust keeps tables: memory:// (recovered from the changelog)."""
     commit_every: timedelta = timedelta(seconds=1)

@@ -1,9 +1,7 @@
 """Once a second, between two records: numbers for Prometheus, the one-line status, and a look for what is stuck."""
 
 import time
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Iterable
 
 from faust.types import TP
 from prometheus_client import REGISTRY
@@ -12,31 +10,16 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from springtide.contracts import metric_names as names
 from springtide.contracts.errors import ExitCode
 from springtide.runtime.health import Health
+from streaming.role import Role
 from streaming.shell.hard_exit import hard_exit
-from streaming.shell.job import Job
 from streaming.shell.stream_app import StreamApp
-
-NumberReader = Callable[[Job[Any]], Iterable[Metric]]
 
 
 class Status:
     """Reads the jobs of one application; a Prometheus collector, whose `collect` any thread may call."""
 
-    def __init__(
-        self,
-        app: StreamApp,
-        health: Health,
-        stall_seconds: float,
-        readers: dict[str, NumberReader],
-        line: Callable[[], str],
-    ) -> None:
-        self._app, self._health, self._stall_seconds, self._readers, self._line = (
-            app,
-            health,
-            stall_seconds,
-            readers,
-            line,
-        )
+    def __init__(self, app: StreamApp, role: Role, health: Health, stall_seconds: float) -> None:
+        self._app, self._role, self._health, self._stall_seconds = app, role, health, stall_seconds
         self._families: list[Metric] = []
         self._behind_since: dict[TP, float] = {}
         REGISTRY.register(self)
@@ -47,12 +30,10 @@ class Status:
 
     def refresh(self) -> None:
         """Read everything anew; in the event loop, so no record is half taken in."""
-        families: list[Metric] = []
-        for job in self._app.jobs:
-            families += self._readers[job.spec.name](job)
-        self._families = [*families, *self._times(), self._lag()]
+        cores = {job.spec.name: list(job.cores.values()) for job in self._app.jobs}
+        self._families = [*self._role.read(cores), *self._times(), self._lag()]
         ready = all(job.recovered for job in self._app.jobs)
-        self._health.update(ready=ready, status=self._line() if ready else "reading state from the changelog")
+        self._health.update(ready=ready, status=self._role.line(cores) if ready else "reading state from the changelog")
 
     def check_commits(self) -> None:
         """End the process when finished triggers have not been committed for too long."""
@@ -85,13 +66,3 @@ class Status:
                 if end is not None:
                     lag.add_metric([job.spec.name, job.spec.topic, str(partition)], max(0, end - taken - 1))
         return lag
-
-
-UNKNOWN_TIME: Final = "no event yet"
-
-
-def as_clock(time_ms: int | None) -> str:
-    """Write an event time for people."""
-    if time_ms is None:
-        return UNKNOWN_TIME
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")

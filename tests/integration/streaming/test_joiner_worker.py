@@ -3,39 +3,20 @@
 import random
 from pathlib import Path
 
-from springtide.contracts.events import AnyEvent
 from springtide.contracts.topics import DEAD_LETTER
 from springtide.runtime.config import KafkaConfig
+from tests.integration.streaming.traffic import is_done, make_traffic
 from tests.integration.streaming.worker_process import (
     StreamProcess,
-    committed,
     count_of,
     read_rows,
     send_events,
     wait_until,
 )
 from tests.oracles.batch_join import batch_join, compare
-from tests.oracles.streams import LABELS, disorder, make_events, with_ticks
+from tests.oracles.streams import LABELS
 
 JOINER = ("streaming.role=joiner", "joiner.trigger_records=50", "joiner.trigger_every=20m")
-
-
-def make_traffic(seed: int, slates: int, partitions: int = 2) -> tuple[list[AnyEvent], dict[int, list[AnyEvent]]]:
-    """Make the same events twice: in order for the oracle, per partition and out of order for the stream."""
-    events = make_events(seed, slates=slates, users=20)
-    by_partition: dict[int, list[AnyEvent]] = {number: [] for number in range(partitions)}
-    for event in events:
-        by_partition[int(event.user_id[1:]) % partitions].append(event)
-    streams = {
-        number: with_ticks(disorder(part, seed), number, every_ms=1_800_000) for number, part in by_partition.items()
-    }
-    return events, streams
-
-
-def is_done(kafka: KafkaConfig, sent: dict[int, list[AnyEvent]], group: str) -> bool:
-    """True when all but what follows the last trigger is committed."""
-    done = committed(kafka, group)
-    return all(done[number] >= len(events) - 49 for number, events in sent.items())
 
 
 def wait_for_rows(kafka: KafkaConfig, process: StreamProcess, count: int) -> None:

@@ -116,14 +116,14 @@ def send_events(kafka: KafkaConfig, partitions: dict[int, list[AnyEvent]]) -> No
     producer.close()
 
 
-def read_all(kafka: KafkaConfig, topic: str) -> Iterator[bytes]:
-    """Read every value that a topic holds now."""
+def read_records(kafka: KafkaConfig, topic: str) -> Iterator[tuple[bytes, bytes]]:
+    """Read every key and value that a topic holds now."""
     consumer = make_consumer(kafka, [kafka.topic(topic)])
     try:
         ends = consumer.end_offsets(list(consumer.assignment()))
         while any(consumer.position(tp) < end for tp, end in ends.items()):
             for records in consumer.poll(timeout_ms=500).values():
-                yield from (record.value for record in records)
+                yield from ((record.key, record.value) for record in records)
     finally:
         consumer.close()
 
@@ -139,7 +139,7 @@ def count_of(kafka: KafkaConfig, topic: str) -> int:
 
 def read_rows(kafka: KafkaConfig) -> list[Sample]:
     """Read every sample row."""
-    return [msgspec.json.decode(value, type=Sample) for value in read_all(kafka, SAMPLES.name)]
+    return [msgspec.json.decode(value, type=Sample) for _, value in read_records(kafka, SAMPLES.name)]
 
 
 def committed(kafka: KafkaConfig, group: str) -> dict[int, int]:
