@@ -261,12 +261,12 @@ class ServingProcess:
         return self.process.returncode
 
     def wait_ready(self, seconds: float = 240.0) -> dict[str, Any]:
-        """Wait until /health says ready; returns what it says.
+        """Wait until /health says ready and every arm has items; returns what it says.
 
         Raises:
             TimeoutError: it did not; the text ends with the log's last lines.
         """
-        return self.wait_until(lambda health: bool(health["ready"]), seconds)
+        return self.wait_until(lambda health: bool(health["ready"]) and "no catalogue" not in health["status"], seconds)
 
     def wait_until(self, holds: Any, seconds: float = 60.0) -> dict[str, Any]:
         """Wait until what /health says satisfies `holds`."""
@@ -282,6 +282,24 @@ class ServingProcess:
                 break
             time.sleep(0.1)
         raise TimeoutError(f"serving: expected it ready in {seconds} s, got {health}; log: {self.tail()}")
+
+    def wait_models(self, versions: set[str], seconds: float = 60.0) -> None:
+        """Wait until the arms serve these versions and no other.
+
+        Raises:
+            TimeoutError: they did not.
+        """
+        deadline = time.monotonic() + seconds
+        while (found := {model["version"] for model in self.models()}) != versions:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"arms: expected models {versions}, got {found}; log: {self.tail()}")
+            time.sleep(0.05)
+
+    def models(self) -> list[dict[str, Any]]:
+        """Ask which model each arm serves."""
+        with urllib.request.urlopen(f"{self.url}/v1/models", timeout=5) as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+        return found
 
     def health(self) -> dict[str, Any]:
         """Read /health; empty while there is none."""

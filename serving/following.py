@@ -49,10 +49,15 @@ class Follower:
         self._thread.start()
         return self
 
+    def ask_to_stop(self) -> None:
+        """Let the thread end after its poll; several followers then end at once."""
+        self._stop.set()
+
     def stop(self) -> None:
         """End the thread."""
         self._stop.set()
-        self._thread.join(timeout=5)
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
 
     def _run(self) -> None:
         # A long wait costs nothing: the broker answers at once when there is something.

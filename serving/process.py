@@ -1,8 +1,7 @@
 """Puts serving together: Ray, one actor per arm, the gateway, and the threads that follow topics."""
 
 import logging
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiokafka import AIOKafkaProducer
 
@@ -23,11 +22,12 @@ from serving.model_board import ModelBoard
 from serving.ramps import Ramps
 from serving.wire import ActorStats
 from springtide.contracts.control import Ramp
+from springtide.contracts.errors import ExitCode, StackError
 from springtide.contracts.features import FEAST_FOLDER
 from springtide.contracts.topics import CATALOGUE, CONTROL, EVENTS, MODEL_UPDATES
 from springtide.runtime.clock import SystemClock
 from springtide.runtime.command_line import Runtime
-from springtide.runtime.config import BundlesConfig
+from springtide.runtime.config import BundlesConfig, KafkaConfig
 from springtide.runtime.kafka import servers, wait_for_topics
 
 _log = logging.getLogger(__name__)
@@ -67,24 +67,14 @@ def serve(runtime: Runtime) -> None:
 def _serve(
     runtime: Runtime, serving: ServingConfig, experiment: ExperimentConfig, actors: Mapping[str, ActorCalls]
 ) -> None:
-    assignments, popular, clock = Assignments(experiment), PopularItems(), SystemClock()
-    for name, share in assignments.enrolled().items():
-        metrics.ENROLLED.labels(name).set(share)
-    instance = runtime.process.instance or "serving-0"
-    exposures = ExposureLog(
-        lambda: AIOKafkaProducer(
-            bootstrap_servers=servers(runtime.kafka), acks="all", enable_idempotence=True, max_batch_size=1_000_000
-        ),
-        runtime.kafka.topic(EVENTS.name),
-        wait_seconds=serving.exposure_wait.total_seconds(),
-        backlog=serving.exposure_backlog,
-    )
+    assignments, popular = Assignments(experiment), PopularItems()
+    exposures = _exposure_log(runtime.kafka, serving)
     service = SlateService(
         arms={name: RemoteArm(name, actor.ranked, FAILURES) for name, actor in actors.items()},
         assignments=assignments,
         popular=popular,
         exposures=exposures,
-        producer=instance,
+        producer=runtime.process.instance or "serving-0",
         deadline_seconds=serving.deadline.total_seconds(),
         window_seconds=serving.batch_window.total_seconds(),
         max_batch=serving.max_batch,
@@ -93,39 +83,62 @@ def _serve(
     board = ModelBoard(
         {arm.name: arm.chain for arm in experiment.arms},
         report=runtime.reporter.swap,
-        now_ms=clock.now_ms,
+        now_ms=SystemClock().now_ms,
         request_time_ms=lambda: service.newest_request_ms,
     )
-    started_ms = clock.now_ms()
-
-    def mark(ramp: Ramp) -> None:
-        if ramp.issued_ms >= started_ms:  # older ones are history, read again
-            text = f"{ramp.experiment} enrols {100 * ramp.enrolled:.0f} % of users"
-            runtime.reporter.mark("ramp", text, service.newest_request_ms)
-
     chains = {arm.name: arm.chain for arm in experiment.arms if arm.ranking == "model"}
-    announcements = ModelAnnouncements(actors, chains, board)
+    models = ModelAnnouncements(actors, chains, board)
+    ramps = Ramps(assignments, _marker(runtime, service))
     followers = {
-        "model-updates": Follower(
-            runtime.kafka, [MODEL_UPDATES.name], announcements.take, after_poll=announcements.hand_over
-        ).start(),
-        "control": Follower(runtime.kafka, [CONTROL.name], Ramps(assignments, mark).take).start(),
+        "model-updates": Follower(runtime.kafka, [MODEL_UPDATES.name], models.take, after_poll=models.hand_over),
+        "control": Follower(runtime.kafka, [CONTROL.name], ramps.take),
     }
-    server = GatewayServer(make_app(service, exposures, board.models), runtime.process.host, serving.port).start()
-    _log.info("gateway on http://%s:%d", runtime.process.host, server.port)
-    runtime.health.update(port=server.port)
+    server = GatewayServer(make_app(service, exposures, board.models), runtime.process.host, serving.port)
     try:
-        while not runtime.shutdown.requested and server.running:
-            begun = time.monotonic()
+        for follower in followers.values():
+            follower.start()
+        server.start()
+        _log.info("gateway on http://%s:%d", runtime.process.host, server.port)
+        runtime.health.update(port=server.port)
+        while not runtime.shutdown.wait(EVERY_SECONDS):
+            if not server.running:
+                raise StackError("gateway: expected it to run, got its end; see the log above", ExitCode.PROCESS_FAILED)
             _watch(runtime, actors, board, popular)
             for name, follower in followers.items():
                 metrics.BAD_MESSAGES.labels(name).set(follower.bad_messages)
-            runtime.shutdown.wait(max(0.0, EVERY_SECONDS - (time.monotonic() - begun)))
     finally:
         runtime.health.update(ready=False, status="stopping")
+        for follower in followers.values():
+            follower.ask_to_stop()
         server.stop()
         for follower in followers.values():
             follower.stop()
+
+
+def _exposure_log(kafka: KafkaConfig, serving: ServingConfig) -> ExposureLog:
+    def make_producer() -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            bootstrap_servers=servers(kafka), acks="all", enable_idempotence=True, max_batch_size=1_000_000
+        )
+
+    return ExposureLog(
+        make_producer,
+        kafka.topic(EVENTS.name),
+        wait_seconds=serving.exposure_wait.total_seconds(),
+        backlog=serving.exposure_backlog,
+    )
+
+
+def _marker(runtime: Runtime, service: SlateService) -> Callable[[Ramp], None]:
+    """Make what puts ramps on the charts; those from before this start are history, read again."""
+    started_ms = SystemClock().now_ms()
+
+    def mark(ramp: Ramp) -> None:
+        if ramp.issued_ms >= started_ms:
+            text = f"{ramp.experiment} enrols {100 * ramp.enrolled:.0f} % of users"
+            runtime.reporter.mark("ramp", text, service.newest_request_ms)
+
+    return mark
 
 
 def _watch(runtime: Runtime, actors: Mapping[str, ActorCalls], board: ModelBoard, popular: PopularItems) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from serving.gateway import metrics
 from serving.gateway.assignment import Assignments
 from springtide.contracts.codec import command_decoder
 from springtide.contracts.control import Ramp
@@ -37,7 +36,5 @@ class Ramps:
                 f"control: expected a known experiment and a share of 0 to 1, got {command.experiment!r} and "
                 f"{command.enrolled}; mend the command"
             )
-        for name, share in self._assignments.enrolled().items():
-            metrics.ENROLLED.labels(name).set(share)
         _log.info("experiment %s enrols %.0f %% of users", command.experiment, 100 * command.enrolled)
         self._mark(command)

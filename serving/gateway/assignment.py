@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from serving.config import ExperimentConfig
+from serving.gateway import metrics
 from springtide.experiments.bucketing import BUCKETS, Experiment, Layer, Range, split
 
 
@@ -22,15 +23,12 @@ class Assignments:
     """The main experiment and the layers beside it. `ramp` may be called from another thread than `assign`."""
 
     def __init__(self, config: ExperimentConfig) -> None:
-        self._name, self._default = config.name, config.default_arm
+        self._default = config.default_arm
         main = _layer(config.name, config.salt, [arm.name for arm in config.arms], config.enrolled)
         others = tuple(_layer(layer.name, layer.salt, layer.arms, 1.0) for layer in config.layers)
         self._layers = (main, *others)
-
-    @property
-    def name(self) -> str:
-        """The main experiment."""
-        return self._name
+        for experiment, share in self.enrolled().items():
+            metrics.ENROLLED.labels(experiment).set(share)
 
     def enrolled(self) -> dict[str, float]:
         """Give the share of users per experiment."""
