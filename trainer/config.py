@@ -58,6 +58,8 @@ class TrainerConfig:
     """Refuse a bundle whose matured calibration is above this or below its inverse."""
     guard_entropy: float = 1.5
     """Refuse a bundle whose matured normalised entropy is above this."""
+    start_timeout: timedelta = timedelta(seconds=300)
+    """Wall time in which the ranks must have started and met; a busy machine takes a minute or two."""
     worker_timeout: timedelta = timedelta(seconds=120)
     """Wall time without an answer after which a rank counts as lost."""
     seed: int = 7
@@ -72,7 +74,15 @@ class TrainerConfig:
         ):  # fmt: skip
             if getattr(self, key) < least:
                 yield f"trainer.{key}: expected at least {least}, got {getattr(self, key)}; raise it"
-        for key in ("delta_every", "first_base_after", "quality_window", "checkpoint_every", "worker_timeout", "wait"):
+        for key in (
+            "delta_every",
+            "first_base_after",
+            "quality_window",
+            "checkpoint_every",
+            "start_timeout",
+            "worker_timeout",
+            "wait",
+        ):
             if getattr(self, key) <= timedelta(0):
                 yield f"trainer.{key}: expected more than 0s, got {getattr(self, key)}; raise it"
         for key in ("guard_calibration", "guard_entropy"):

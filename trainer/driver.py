@@ -258,6 +258,7 @@ class Driver:
     def _resume(self) -> None:
         newest = self._checkpoints.newest()
         placed = self._group.form(newest[0] if newest else None)
+        self._runtime.health.update(rank_pids=self._group.pids())
         _log.info("tables per rank: %s", [tables.get(self._config.chains[0]) for tables in placed])
         if newest is not None:
             folder, manifest = newest
@@ -294,7 +295,8 @@ class Driver:
         _log.info("%s: %d final slates, %d without logged features; skew in %s", day_text(day), slates, without, path)
 
     def _status(self, text: str) -> None:
-        self._runtime.health.update(status=text)
+        rows = {name: chain.rows for name, chain in self._progress.counts.chains.items()}
+        self._runtime.health.update(status=text, rows=rows)
 
 
 def _laid_together(parts: list[Mapping[int, int]]) -> dict[int, int]:

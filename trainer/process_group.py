@@ -17,7 +17,7 @@ def join_group(meeting: Meeting) -> Any:
     """Form the gloo group; every rank calls it. Returns the default process group."""
     torch.set_num_threads(1)
     store = TCPStore(
-        meeting.host, meeting.port, meeting.world_size, is_master=meeting.rank == 0, timeout=meeting.timeout
+        meeting.host, meeting.port, meeting.world_size, is_master=meeting.rank == 0, timeout=meeting.start_timeout
     )
     dist.init_process_group(
         "gloo", store=store, rank=meeting.rank, world_size=meeting.world_size, timeout=meeting.timeout

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class RankGroup:
                 world_size=len(self._actors),
                 host="127.0.0.1",
                 port=port,
+                start_timeout=self._config.start_timeout,
                 timeout=self._config.worker_timeout,
             )
             for rank in range(len(self._actors))
@@ -53,7 +55,7 @@ class RankGroup:
             actor.call.remote("start", meeting, checkpoint)
             for actor, meeting in zip(self._actors, meetings, strict=True)
         ]
-        return self._results("start", calls)
+        return self._results("start", calls, self._config.start_timeout)
 
     def call(self, method: str, *arguments: Any) -> list[Any]:
         """Call a method of every rank; returns the results in rank order.
@@ -85,14 +87,14 @@ class RankGroup:
                 self._ray.kill(actor)
         self._ray.shutdown()
 
-    def _results(self, method: str, calls: list[Any]) -> list[Any]:
+    def _results(self, method: str, calls: list[Any], timeout: timedelta | None = None) -> list[Any]:
         """Wait for all calls; the first that fails ends the wait, since the others may hang in a collective."""
-        deadline = time.monotonic() + self._config.worker_timeout.total_seconds()
+        timeout = timeout or self._config.worker_timeout
+        deadline = time.monotonic() + timeout.total_seconds()
         waiting = list(calls)
         while waiting:
             done, waiting = self._ray.wait(waiting, num_returns=1, timeout=max(0.0, deadline - time.monotonic()))
             if not done:
-                timeout = self._config.worker_timeout
                 raise WorkerLostError(f"rank call {method}: expected an answer in {timeout}, got none; see its log")
             try:
                 self._ray.get(done)

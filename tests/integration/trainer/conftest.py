@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,6 +149,9 @@ class Trainers:
 
     kafka: KafkaConfig
     state: Path
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """In the environment of every process that a trainer starts."""
+    port: int = 0
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -154,8 +161,12 @@ class Trainers:
 
     def start(self, *sets: str) -> subprocess.Popen[bytes]:
         """Start one; its log goes to the state folder."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
         settings = [
-            f"process.state_folder={self.state}", f"kafka.bootstrap={self.kafka.bootstrap}",
+            f"process.health_port={self.port}", f"process.state_folder={self.state}",
+            f"kafka.bootstrap={self.kafka.bootstrap}",
             f"kafka.topic_prefix={self.kafka.topic_prefix}", f"kafka.partitions={self.kafka.partitions}",
             "trainer.delta_every=6h", "trainer.daily_features=logged", "trainer.batch_rows=64", "trainer.wait=200ms",
             "model.dense_learning_rate=0.005", *sets,
@@ -164,10 +175,34 @@ class Trainers:
         with (self.state / "trainer.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "trainer", "--config", "config/base.toml", *arguments],
-                stdout=log, stderr=log, start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )  # fmt: skip
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "SPRINGTIDE_TEST_MARK": self.mark},
+            )
         self.started.append(process)
         return process
+
+    def health(self) -> dict[str, Any]:
+        """What the trainer says of itself, nothing while it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer:
+                return dict(json.load(answer))
+        except OSError:
+            return {}
+
+    def alive(self) -> list[int]:
+        """Processes that any trainer of this test started and that still run."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                marked = self.mark.encode() in (folder / "environ").read_bytes()
+                dead = (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            except OSError:
+                continue
+            if marked and not dead:
+                found.append(int(folder.name))
+        return found
 
     def log(self) -> str:
         """All that was logged."""

@@ -11,6 +11,7 @@ from springtide.model.bundle import apply_delta, read_bundle, start_state
 from springtide.model.golden import check_golden_scores
 from springtide.model.inputs import columns_from_samples
 from springtide.model.scorer import Scorer
+from springtide.model.state import ModelState
 from springtide.quality.auc import exact_auc
 
 
@@ -19,7 +20,9 @@ def test_learns_publishes_and_reanchors(world: Any, trainers: Any, stream: Any) 
     stream.send(trainers.kafka, world.rows(0, 4))
     process = trainers.start()
     stream.wait_until(
-        lambda: any(update.version == "minute-3.0" for update in stream.updates(trainers.kafka)), "the second day", process
+        lambda: "minute-3.0" in [update.version for update in stream.updates(trainers.kafka)],
+        "the second day",
+        process,
     )
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0, trainers.log()[-3000:]
@@ -29,10 +32,10 @@ def test_learns_publishes_and_reanchors(world: Any, trainers: Any, stream: Any) 
     assert {update.kind for update in minute} == {"base", "delta"}
     assert [update.base_version for update in minute] == sorted(update.base_version for update in minute)
 
-    state = None
+    state: ModelState | None = None
     for update in minute:
         bundle = read_bundle(trainers.bundles / update.path, update.manifest_sha256)
-        state = start_state(bundle) if update.kind == "base" else apply_delta(state, bundle)
+        state = start_state(bundle) if state is None or update.kind == "base" else apply_delta(state, bundle)
         check_golden_scores(state)
     assert state is not None
     fresh = world.closed_day(50)
