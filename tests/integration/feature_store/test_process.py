@@ -25,6 +25,8 @@ from springtide.runtime.kafka import make_consumer, make_producer
 
 T = 20_000 * DAY_MS
 USERS = 40
+# Three processes import Feast: 10 s on a quiet machine, over a minute on a busy one.
+pytestmark = pytest.mark.timeout(900)
 CONFIG = Path(__file__).parents[3] / "config" / "base.toml"
 
 
@@ -81,7 +83,7 @@ def start(kafka_config: KafkaConfig, tmp_path: Path) -> Iterator[Callable[[], Wr
             writer.end(signal.SIGKILL)
 
 
-def wait_until(holds: Callable[[], bool], writer: Writer, seconds: float = 120) -> None:
+def wait_until(holds: Callable[[], bool], writer: Writer, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert writer.process.poll() is None, writer.log.read_text()
