@@ -139,7 +139,7 @@ class LearningPolicy:
         rows = zip(requests.request_ids(), requests.user.tolist(), requests.time_ms.tolist(), strict=True)
         return [self._slate(request_id, user, time_ms, alive) for request_id, user, time_ms in rows]
 
-    def learn(self, events: list[AnyEvent]) -> None:
+    def learn(self, slates: Sequence[SlateResponse], events: Sequence[AnyEvent]) -> None:
         """See what has happened; learn what is due."""
         for event in events:
             if isinstance(event, Impression):

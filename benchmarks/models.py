@@ -37,7 +37,8 @@ from springtide.model.scorer import TableScorer
 from springtide.runtime.config import LabelsConfig
 from springtide.runtime.settings import build_sections, milliseconds, read_profile
 from trainer.chain_model import ChainModel
-from trainer.process_group import Meeting, join_group
+from trainer.messages import Meeting
+from trainer.process_group import join_group
 
 DAY_MS = 86_400_000
 CANDIDATES = 100
@@ -85,10 +86,10 @@ def cpu_seconds(work: Callable[[], object], times: int) -> float:
     """Return this thread's CPU time per call, after a warm-up."""
     for _ in range(3):
         work()
-    start = time.process_time()
+    start = time.thread_time()
     for _ in range(times):
         work()
-    return (time.process_time() - start) / times
+    return (time.thread_time() - start) / times
 
 
 def measure_cost(group: Any, times: int) -> list[dict[str, Any]]:
@@ -126,7 +127,7 @@ def play(world: World, policy: Policy, config: SimulatorConfig) -> list[tuple[fl
     while not story.over:
         step = story.begin()
         slates = policy.rank(step.requests, story.state.now_ms, step.effects)
-        policy.learn(story.finish(step, slates).events)
+        policy.learn(slates, story.finish(step, slates).events)
         for truth in step.truths:
             if isinstance(truth, TruthSlate):
                 sums = days[min((truth.event_time_ms - config.start_ms) // DAY_MS, len(days) - 1)]
@@ -179,7 +180,10 @@ def main() -> None:
     parser.add_argument("--preset", default=names()[0], choices=names())
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    group = join_group(Meeting(rank=0, world_size=1, host="127.0.0.1", port=0, timeout=timedelta(seconds=60)))
+    patience = timedelta(seconds=60)
+    group = join_group(
+        Meeting(rank=0, world_size=1, host="127.0.0.1", port=0, start_timeout=patience, timeout=patience)
+    )
     bars = measure_cost(group, 100)
     if not arguments.quick:
         bars += measure_learning(group, preset(arguments.preset), arguments.days)

@@ -15,7 +15,13 @@ from springtide.model.inputs import FEATURES
 from springtide.model.parallel_layers import EachLinear
 
 _NAMES = [feature.name for feature in FEATURES]
-_USER, _ITEM, _HISTORY = _NAMES.index("user_id"), _NAMES.index("item_id"), _NAMES.index("history")
+_PRODUCTS = [
+    (_NAMES.index(left), _NAMES.index(right))
+    for left, right in (
+        ("user_id", "item_id"), ("history", "item_id"), ("user_id", "category"), ("country", "category"),
+    )
+]  # fmt: skip
+"""Pairs of features whose vectors are also multiplied, element by element: who likes what."""
 
 FIRST_LOGIT = -2.0
 """Where every head's bias starts: behaviours are rare."""
@@ -29,8 +35,7 @@ class DenseNetwork(nn.Module):
         graph = GRAPHS[config.graph]
         heads = len(graph.heads)
         self.dim = config.embedding_dim
-        # all pooled vectors but position's, two elementwise products (user x item, history x item), the dense features
-        inputs = (len(FEATURES) - 1 + 2) * config.embedding_dim + len(DENSE_FEATURES)
+        inputs = (len(FEATURES) - 1 + len(_PRODUCTS)) * config.embedding_dim + len(DENSE_FEATURES)  # position apart
         self.backbone = build_backbone(config, inputs, heads)
         units = (config.expert_units[-1], *config.tower_units)
         self.towers = nn.ModuleList(
@@ -44,10 +49,9 @@ class DenseNetwork(nn.Module):
 
     def encode(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
         """Return the backbone's inputs: pooled_BD holds the features' vectors side by side in order of FEATURES."""
-        user, item, history = (
-            pooled_BD[:, index * self.dim : (index + 1) * self.dim] for index in (_USER, _ITEM, _HISTORY)
-        )
-        return torch.cat([pooled_BD[:, : -self.dim], user * item, history * item, dense_BF], dim=1)
+        vectors = torch.split(pooled_BD, self.dim, dim=1)
+        products = [vectors[left] * vectors[right] for left, right in _PRODUCTS]
+        return torch.cat([pooled_BD[:, : -self.dim], *products, dense_BF], dim=1)
 
     def logits(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
         """Return each head's logit, (B, K)."""

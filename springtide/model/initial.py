@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from springtide.model.id_map import FALLBACK_ROW, Rows
 
-SCALE: Final = 0.05
+SCALE: Final = 0.2
 """Largest absolute first value; the fallback row starts at 0."""
 
 
