@@ -11,7 +11,7 @@ jumped over (reference: reading of its source, and upstream reports 606, 596, 69
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
@@ -106,9 +106,6 @@ class StrictProducer(driver.Producer):  # type: ignore[misc]
 class ReleasedConsumer(driver.Consumer):  # type: ignore[misc]
     """A consumer that commits what was released, and nothing else."""
 
-    released: Callable[[TP], int | None]
-    """Next offset to read of a partition, as far as finished triggers go; None: nothing yet."""
-
     def __post_init__(self) -> None:
         super().__post_init__()
         self.confirmed: dict[TP, int] = {}
@@ -129,6 +126,23 @@ class ReleasedConsumer(driver.Consumer):  # type: ignore[misc]
         if done:
             self.confirmed.update(offsets)
         return bool(done)
+
+    async def wait_first(self, *waited: Any, **more: Any) -> Any:
+        """Hand a record over without four tasks per record, as long as nothing can hold it up.
+
+        Faust waits for "handed over, flow suspended, stopped or crashed" with a task for each; a sixth of the time.
+        """
+        if len(waited) == 2 and not more and self._flows():
+            handing_over, suspended = waited
+            suspended.close()
+            await handing_over
+            return None
+        return await super().wait_first(*waited, **more)
+
+    def _flows(self) -> bool:
+        buffer = self.app.producer.buffer
+        flowing = self.app.flow_control.is_active() and buffer.size <= buffer.max_messages
+        return bool(flowing) and not any(channel.queue.full() for channel in self.app.topics)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Forget what was confirmed for partitions that are now another's."""
