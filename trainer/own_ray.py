@@ -8,7 +8,7 @@ from typing import Any, Final
 from springtide.contracts.errors import ExitCode, StackError
 from trainer.config import TrainerConfig
 
-ATTEMPTS: Final = 3
+ATTEMPTS: Final = 6
 """Ray gives its parts half a minute to start (fixed in 2.60), which a busy machine may exceed."""
 
 _log = logging.getLogger(__name__)

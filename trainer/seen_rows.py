@@ -1,7 +1,6 @@
 """Which rows have been taken, so that a row repeated by the joiner after a crash is not learned twice."""
 
-from collections.abc import Iterable
-from typing import Final
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +9,6 @@ from springtide.contracts.topics import HOUR_MS
 from springtide.model.id_blob import pack_ids, unpack_ids
 
 Arrays = dict[str, NDArray[np.generic]]
-
-_NONE: Final[frozenset[str]] = frozenset()
 
 
 class SeenRows:
@@ -61,9 +58,5 @@ class SeenRows:
         """Add what `to_arrays` wrote; several states may be loaded one after another."""
         rows = iter(unpack_ids(arrays["ids"], arrays["offsets"]))  # type: ignore[arg-type]
         for hour, size in zip(arrays["hours"].tolist(), arrays["sizes"].tolist(), strict=True):
-            self._hours.setdefault(hour, set()).update(_take(rows, size))
+            self._hours.setdefault(hour, set()).update(islice(rows, size))
         self._newest_hour = max(self._hours, default=self._newest_hour)
-
-
-def _take(rows: Iterable[str], size: int) -> set[str]:
-    return {row for row, _ in zip(rows, range(size), strict=False)} if size else set(_NONE)

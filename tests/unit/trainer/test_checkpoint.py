@@ -1,0 +1,61 @@
+"""A checkpoint is whole or it is not there; a damaged one is passed over."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from trainer.checkpoint import MANIFEST, CheckpointFolder
+from trainer.messages import SavedRank
+
+
+def save(checkpoints: CheckpointFolder, text: str) -> Path:
+    beside = checkpoints.begin()
+    (beside / "rank-0.safetensors").write_text(text)
+    rank = SavedRank(
+        file="rank-0.safetensors", size=len(text), sha256=hashlib.sha256(text.encode()).hexdigest(), state={"0": text}
+    )
+    return checkpoints.commit(beside, [rank], {"text": text}, {})
+
+
+def newest_text(checkpoints: CheckpointFolder) -> str:
+    newest = checkpoints.newest()
+    assert newest is not None
+    assert newest[1].ranks[0].state == {"0": newest[1].driver["text"]}
+    return str(newest[1].driver["text"])
+
+
+def test_the_newest_is_taken_and_the_oldest_go(tmp_path: Path) -> None:
+    checkpoints = CheckpointFolder(tmp_path, 2)
+    assert checkpoints.newest() is None
+    folders = [save(checkpoints, text) for text in ("one", "two", "three")]
+    assert newest_text(checkpoints) == "three"
+    assert [folder.exists() for folder in folders] == [False, True, True]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove", "manifest", "flip"])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> None:
+    checkpoints = CheckpointFolder(tmp_path, 3)
+    save(checkpoints, "good")
+    folder = save(checkpoints, "later")
+    file, manifest = folder / "rank-0.safetensors", folder / MANIFEST
+    if damage == "truncate":
+        file.write_text("lat")
+    elif damage == "remove":
+        file.unlink()
+    elif damage == "manifest":
+        manifest.write_bytes(manifest.read_bytes()[:-9])
+    else:
+        file.write_text("lateR")
+    assert newest_text(checkpoints) == "good"
+
+
+def test_a_life_that_ended_while_writing_leaves_nothing_to_resume(tmp_path: Path) -> None:
+    checkpoints = CheckpointFolder(tmp_path, 3)
+    save(checkpoints, "good")
+    (checkpoints.begin() / "rank-0.safetensors").write_text("half")
+    again = CheckpointFolder(tmp_path, 3)
+    assert newest_text(again) == "good"
+    save(again, "next")
+    assert newest_text(again) == "next"
+    assert [path.name for path in tmp_path.glob(".writing-*")] == []
