@@ -33,15 +33,15 @@ class EachLinear(nn.Module):
     def __init__(self, networks: int, inputs: int, units: int) -> None:
         super().__init__()
         self.weight_PIH = nn.Parameter(torch.empty(networks, inputs, units))
-        self.bias_P1H = nn.Parameter(torch.empty(networks, 1, units))
+        self.bias_PH = nn.Parameter(torch.empty(networks, units))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw weights as nn.Linear does: uniform within 1 / sqrt(inputs)."""
         bound = 1.0 / math.sqrt(self.weight_PIH.shape[1])
         nn.init.uniform_(self.weight_PIH, -bound, bound)
-        nn.init.uniform_(self.bias_P1H, -bound, bound)
+        nn.init.uniform_(self.bias_PH, -bound, bound)
 
     def forward(self, inputs_BPI: Tensor) -> Tensor:
         """Return (B, P, H)."""
-        return torch.baddbmm(self.bias_P1H, inputs_BPI.transpose(0, 1), self.weight_PIH).transpose(0, 1)
+        return torch.baddbmm(self.bias_PH.unsqueeze(1), inputs_BPI.transpose(0, 1), self.weight_PIH).transpose(0, 1)
