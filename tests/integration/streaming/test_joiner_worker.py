@@ -58,3 +58,26 @@ def test_a_killed_worker_loses_and_changes_no_row(kafka_config: KafkaConfig, tmp
     differences = compare(read_rows(kafka_config), batch_join(events, LABELS))
     assert not differences, differences
     assert count_of(kafka_config, DEAD_LETTER.name) > 0
+
+
+def test_partitions_that_move_between_workers_lose_no_row(kafka_config: KafkaConfig, tmp_path: Path) -> None:
+    events, sent = make_traffic(3, slates=400)
+    group = f"{kafka_config.topic_prefix}springtide-joiner"
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    halves = [{number: part[: len(part) // 2] for number, part in sent.items()}, {}]
+    halves[1] = {number: part[len(part) // 2 :] for number, part in sent.items()}
+    send_events(kafka_config, halves[0])
+    with StreamProcess(kafka_config, folders[0], *JOINER) as first:
+        first.wait_ready()
+        wait_for_rows(kafka_config, first, 20)
+        with StreamProcess(kafka_config, folders[1], *JOINER) as second:
+            second.wait_ready()
+            send_events(kafka_config, halves[1])
+            wait_for_rows(kafka_config, second, count_of(kafka_config, "samples") + 50)
+            first.kill()
+            wait_until(lambda: second.alive() and is_done(kafka_config, sent, group), "the end", second.log)
+            assert second.stop() == 0
+    differences = compare(read_rows(kafka_config), batch_join(events, LABELS))
+    assert not differences, differences
