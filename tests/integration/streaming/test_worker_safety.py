@@ -6,12 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from kafka import KafkaAdminClient
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 
 from local_stack.broker.local_broker import LocalBroker
 from springtide.contracts.dead_letter import DeadLetter
 from springtide.contracts.errors import ExitCode
-from springtide.contracts.topics import DEAD_LETTER, EVENTS
+from springtide.contracts.topics import DEAD_LETTER, EVENTS, SAMPLES
 from springtide.runtime.config import KafkaConfig
 from springtide.runtime.kafka import make_producer
 from tests.integration.streaming.traffic import is_done, make_traffic
@@ -90,6 +90,32 @@ def test_a_paused_broker_costs_time_and_no_row(broker: LocalBroker, kafka_config
         with pytest.raises(subprocess.TimeoutExpired):  # it waits, and does not give up
             process.child.wait(5)
         broker.resume()
+        wait_until(lambda: process.alive() and is_done(kafka_config, sent, group(kafka_config)), "the end", process.log)
+        assert process.stop() == 0
+    differences = compare(read_rows(kafka_config), batch_join(events, LABELS))
+    assert not differences, differences
+
+
+def limit_samples(kafka: KafkaConfig, largest: int) -> None:
+    """Set how large a message of `samples` may be."""
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    setting = {"max.message.bytes": str(largest)}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, kafka.topic(SAMPLES.name), configs=setting)])
+    admin.close()
+
+
+def test_an_undeliverable_row_ends_the_process_and_is_delivered_later(
+    kafka_config: KafkaConfig, tmp_path: Path
+) -> None:
+    events, sent = make_traffic(8, slates=60)
+    limit_samples(kafka_config, 64)
+    send_events(kafka_config, sent)
+    with StreamProcess(kafka_config, tmp_path, *JOINER) as process:
+        assert process.child.wait(60) == ExitCode.DELIVERY
+    assert all(offset <= 60 for offset in committed(kafka_config, group(kafka_config)).values())
+    limit_samples(kafka_config, 1_000_000)
+    with StreamProcess(kafka_config, tmp_path, *JOINER) as process:
+        process.wait_ready()
         wait_until(lambda: process.alive() and is_done(kafka_config, sent, group(kafka_config)), "the end", process.log)
         assert process.stop() == 0
     differences = compare(read_rows(kafka_config), batch_join(events, LABELS))
