@@ -49,6 +49,7 @@ def open_ray(config: ServingConfig, arms: int) -> None:
     only this process and its children know, so that nothing is written into a home folder.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would put users behind the trainer
     if config.ray_address:
         ray.init(address=config.ray_address, namespace=config.ray_namespace, configure_logging=False)
         return

@@ -25,6 +25,7 @@ def open_ray(config: TrainerConfig) -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "60")
+    os.environ.setdefault("RAY_worker_niceness", "5")  # behind serving on a shared machine, not starved by it
     if not config.ray_address:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one into the home folder
