@@ -1,11 +1,12 @@
 """The slates of one partition: found by request, by click and by what falls due; and what of them must be written."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from springtide.contracts.tasks import Task
 from streaming.core import Write
 from streaming.joiner.ledger import Ledger
+from streaming.joiner.plan import Plan
 from streaming.joiner.state import (
     PACK,
     LabelFact,
@@ -18,14 +19,14 @@ from streaming.joiner.state import (
     touch_decoder,
     touch_key,
 )
-from streaming.joiner.timers import Timers
+from streaming.joiner.timers import Due, Timer, Timers
 
 
 class SlateBook:
     """All entries of one partition, in memory, and the changes since the last trigger."""
 
-    def __init__(self, partition: int) -> None:
-        self._partition = partition
+    def __init__(self, partition: int, plan: Plan) -> None:
+        self._partition, self._plan = partition, plan
         self.slates: dict[str, Slate] = {}
         self.touches: dict[str, Touch] = {}
         self.timers = Timers()
@@ -34,8 +35,8 @@ class SlateBook:
         self._changed: dict[bytes, Slate | Touch] = {}
         self._deleted: dict[bytes, None] = {}
 
-    def load(self, entries: Mapping[bytes, bytes]) -> Iterator[Slate]:
-        """Take over stored entries; yields each slate once all are in."""
+    def load(self, entries: Mapping[bytes, bytes]) -> None:
+        """Take over stored entries."""
         prefix = f"{self._partition}/".encode()
         for key, value in entries.items():
             if key.startswith(prefix + b"s/"):
@@ -48,7 +49,9 @@ class SlateBook:
                 for fact in slate.labels.values():
                     self.index_click(slate, fact)
             self.open_slates += bool(slate.served_id) and not slate.final
-        yield from self.slates.values()
+            self.schedule(slate)
+        for event_id, touch in self.touches.items():
+            self._schedule_touch(event_id, touch)
 
     def count_stock(self, ledger: Ledger) -> None:
         """Enter what was found at the start as come in."""
@@ -68,6 +71,11 @@ class SlateBook:
     def changed(self, slate: Slate) -> None:
         """Note that a slate must be written."""
         self._put(slate_key(self._partition, slate.request_id), slate)
+
+    def schedule(self, slate: Slate) -> None:
+        """Set the slate's timers from its state."""
+        for timer in self._plan.timers_of(slate):
+            self.timers.add(timer)
 
     def finish(self, slate: Slate) -> None:
         """Keep of a final slate what knows late labels, repetitions, and the clicks that later labels may name."""
@@ -106,6 +114,7 @@ class SlateBook:
         """Keep a label that waits for credit."""
         self.touches[event_id] = touch
         self._put(touch_key(self._partition, event_id), touch)
+        self._schedule_touch(event_id, touch)
 
     def take_touch(self, event_id: str) -> Touch | None:
         """Remove a label that waited for credit."""
@@ -134,6 +143,9 @@ class SlateBook:
         writes.append(Write(meta_key(self._partition), PACK(meta)))
         writes.extend(Write(key, None) for key in deleted)
         return writes
+
+    def _schedule_touch(self, event_id: str, touch: Touch) -> None:
+        self.timers.add(Timer(touch.fact.time_ms, Due.CREDIT, event_id))
 
     def _put(self, key: bytes, entry: Slate | Touch) -> None:
         self._deleted.pop(key, None)

@@ -30,13 +30,13 @@ class JoinerMetrics:
 
     def after_trigger(self, core: Joiner, wall_seconds: float) -> None:
         """Take what the core has seen since its last trigger."""
-        for task, delay_ms in core.delays:
+        for task, delay_ms in core.matcher.delays:
             self._delay.labels(task=task).observe(delay_ms / 1000)
-        for phase, wait_ms in core.waits:
+        for phase, wait_ms in core.emitter.waits:
             self._wait.labels(phase=phase).observe(wait_ms / 1000)
             self._wall.labels(phase=phase).observe(wall_seconds)
-        core.delays.clear()
-        core.waits.clear()
+        core.matcher.delays.clear()
+        core.emitter.waits.clear()
 
     def read(self, cores: Sequence[Joiner]) -> Iterable[Metric]:
         """Read all ledgers."""

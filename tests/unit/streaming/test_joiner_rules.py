@@ -275,3 +275,9 @@ def test_triggers_follow_from_the_input_alone() -> None:
     list(joiner.settle(0))
     told = [joiner.merge(Record(1 + n, b"", encode(tick(T0 + n * MINUTE)))) for n in range(12)]
     assert told == [False] * 10 + [True, True]
+
+
+def test_a_dead_letter_always_fits_into_a_message() -> None:
+    (letter,) = Story().tell(b"{" * 2_000_000).letters()
+    assert len(letter.value) == 256 * 1024
+    assert "2000000 bytes" in letter.detail
