@@ -35,13 +35,16 @@ def reached_ms(samples: Mapping[str, float], stage: str) -> int | None:
 class Follower:
     """Reads reports; `wait` blocks while a stage is too far behind."""
 
-    def __init__(self, consumer: Any, follow: Mapping[str, timedelta], patience: timedelta, start_ms: int) -> None:
-        """`consumer` reads topic `metrics`; nothing waits when it is None."""
+    def __init__(
+        self, consumer: Any, follow: Mapping[str, timedelta], patience: timedelta, start_ms: int, last_slate_ms: int
+    ) -> None:
+        """`consumer` reads topic `metrics`; nothing waits when it is None. After `last_slate_ms` nothing is to learn."""
         self._consumer = consumer
         self._lags = {stage: milliseconds(lag) for stage, lag in follow.items()}
         self._patience_s = patience.total_seconds()
         self._reached = dict.fromkeys(follow, start_ms)
         self._granted = dict.fromkeys(follow, 0)
+        self._last_slate_ms = last_slate_ms
 
     def wait(self, now_ms: int, stopped: Callable[[], bool], waiting: Callable[[str], None]) -> None:
         """Block until no stage is further behind than allowed, or the end is asked for.
@@ -70,7 +73,8 @@ class Follower:
 
     def _behind(self, now_ms: int) -> str | None:
         for stage, lag in self._lags.items():
-            if now_ms - self._reached[stage] > lag + self._granted[stage]:
+            expected_ms = min(now_ms, self._last_slate_ms) if stage == "trainer" else now_ms
+            if expected_ms - self._reached[stage] > lag + self._granted[stage]:
                 return stage
         return None
 
@@ -97,7 +101,9 @@ class Follower:
             self._consumer.close()
 
 
-def follow_reports(kafka: KafkaConfig, follow: Mapping[str, timedelta], patience: timedelta, start_ms: int) -> Follower:
+def follow_reports(
+    kafka: KafkaConfig, follow: Mapping[str, timedelta], patience: timedelta, start_ms: int, last_slate_ms: int
+) -> Follower:
     """Make a follower that reads topic `metrics` from now on."""
     consumer = make_consumer(kafka, [kafka.topic(METRICS.name)], from_start=False) if follow else None
-    return Follower(consumer, follow, patience, start_ms)
+    return Follower(consumer, follow, patience, start_ms, last_slate_ms)

@@ -69,7 +69,9 @@ class Teller:
             _log.info("resuming at %s, %d steps are repeated", self._when(), len(self._logged))
         self._fresh = kept is None
         self._output = Output(runtime.kafka)
-        self._follower = follow_reports(runtime.kafka, config.follow, config.follow_patience, self.story.state.now_ms)
+        self._follower = follow_reports(
+            runtime.kafka, config.follow, config.follow_patience, self.story.state.now_ms, config.end_ms
+        )
         last = self._logged[-1].control_offset if self._logged else kept.control_offset if kept else None
         self._commands = Commands(runtime.kafka, last)
         self._telling = Telling()

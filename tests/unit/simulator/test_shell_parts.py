@@ -70,14 +70,14 @@ def joiner_at(hours: float) -> bytes:
 def test_the_story_waits_for_the_joiner() -> None:
     reports = Reports(joiner_at(1), joiner_at(2), b"no report", joiner_at(1), joiner_at(3), joiner_at(9))
     reasons: list[str] = []
-    follower = Follower(reports, {"joiner": timedelta(hours=3)}, timedelta(minutes=1), 0)
+    follower = Follower(reports, {"joiner": timedelta(hours=3)}, timedelta(minutes=1), 0, 10**15)
     follower.wait(6 * 3_600_000, lambda: False, reasons.append)
     assert len(reports.left) == 1  # at 3 h it goes on
     assert reasons == [f"joiner: {behind:.1f} h of event time behind" for behind in (5, 4, 4, 4)]
 
 
 def test_a_stage_without_progress_is_granted_a_little() -> None:
-    follower = Follower(Reports(), {"joiner": timedelta(hours=4)}, timedelta(0), 0)
+    follower = Follower(Reports(), {"joiner": timedelta(hours=4)}, timedelta(0), 0, 10**15)
     follower.wait(5 * 3_600_000, lambda: False, lambda _: None)  # 4 h and a quarter of it
     asked = iter([False, True])
     follower.wait(7 * 3_600_000, lambda: next(asked), lambda _: None)
@@ -108,3 +108,12 @@ def test_a_step_must_leave_time_for_late_events() -> None:
     check_step(replace(SMALL, step=timedelta(minutes=3)), LABELS)
     with pytest.raises(ConfigError, match=r"simulator\.step"):
         check_step(replace(SMALL, step=timedelta(minutes=4)), LABELS)
+
+
+def test_nobody_waits_for_a_trainer_that_has_learned_the_last_slate() -> None:
+    hour = 3_600_000
+    follower = Follower(None, {"trainer": timedelta(hours=8)}, timedelta(minutes=1), 0, last_slate_ms=48 * hour)
+    follower.take({'springtide_train_newest_event_timestamp_seconds{chain="minute"}': 47 * 3600.0})
+    assert follower._behind(70 * hour) is None
+    follower.take({'springtide_train_newest_event_timestamp_seconds{chain="minute"}': 0.0})
+    assert Follower(None, {"trainer": timedelta(hours=8)}, timedelta(0), 0, 48 * hour)._behind(9 * hour) == "trainer"
