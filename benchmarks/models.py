@@ -157,7 +157,7 @@ def measure_learning(group: Any, config: ModelConfig, days: float) -> list[dict[
     table = {**baselines, "model": (clicks, purchases)}
     for name, (one, two) in table.items():
         sys.stdout.write(f"{name:>12}: {one:.4f} clicks, {two:.5f} purchases per slate\n")
-    matured = np.array(policy.matured.day) == max(policy.matured.day)
+    matured = np.array(policy.matured.day) == round(days) - 1  # the last whole day
     observed = lay_out(policy.matured.labels)[matured].mean(axis=0)
     served = lay_out(policy.matured.served)[matured].mean(axis=0) / observed
     progressive = lay_out(policy.matured.progressive)[matured].mean(axis=0) / observed
