@@ -38,7 +38,7 @@ class Follower:
     def __init__(
         self, consumer: Any, follow: Mapping[str, timedelta], patience: timedelta, start_ms: int, last_slate_ms: int
     ) -> None:
-        """`consumer` reads topic `metrics`; nothing waits when it is None. After `last_slate_ms` nothing is to learn."""
+        """`consumer` reads topic `metrics`; None: nothing waits. After `last_slate_ms` there is nothing to learn."""
         self._consumer = consumer
         self._lags = {stage: milliseconds(lag) for stage, lag in follow.items()}
         self._patience_s = patience.total_seconds()
