@@ -6,6 +6,7 @@ also imported by the driver, which needs the class but not torch: hence the impo
 """
 
 import logging
+import os
 import resource
 import threading
 import time
@@ -96,6 +97,7 @@ class Arm:
             ActorStats(
                 arm=self._settings.arm.name,
                 chain=self._settings.arm.chain,
+                process_id=os.getpid(),
                 version=model.version if model else "",
                 newest_event_ms=model.state.manifest.newest_event_ms if model else 0,
                 items=len(table) if self._follower.caught_up.is_set() else 0,

@@ -36,6 +36,7 @@ class ModelBoard:
         self._lock = threading.Lock()
         self._versions = dict.fromkeys(chains, "")
         self._stats: dict[str, ActorStats] = {}
+        self._process_ids: dict[str, int] = {}
 
     def models(self) -> list[ArmModel]:
         """Tell what every arm serves, as last heard."""
@@ -53,7 +54,7 @@ class ModelBoard:
         ]
 
     def heard(self, stats: Mapping[str, ActorStats]) -> None:
-        """Take the actors' reports; a version that no announcement brought was loaded by a (re)started actor."""
+        """Take the actors' reports. What a new process serves it has found on disk; all else `loaded` tells."""
         with self._lock:
             self._stats = dict(stats)
         for arm, found in stats.items():
@@ -65,13 +66,19 @@ class ModelBoard:
             metrics.ACTOR_RSS.labels(arm).set(found.rss_bytes)
             if found.version:
                 metrics.MODEL_NEWEST.labels(arm).set(found.newest_event_ms / 1000)
-                outcome = LoadOutcome(
-                    version=found.version,
-                    previous_version=self._versions[arm],
-                    newest_event_ms=found.newest_event_ms,
-                    load_ms=0.0,
-                )
-                self._changed(arm, outcome)
+            if self._process_ids.get(arm) != found.process_id:
+                self._process_ids[arm] = found.process_id
+                self._started(arm, found)
+
+    def _started(self, arm: str, found: ActorStats) -> None:
+        if found.version:
+            outcome = LoadOutcome(
+                version=found.version,
+                previous_version=self._versions[arm],
+                newest_event_ms=found.newest_event_ms,
+                load_ms=0.0,
+            )
+            self._changed(arm, outcome)
 
     def loaded(self, arm: str, outcome: LoadOutcome) -> None:
         """Take an actor's answer to an announcement."""

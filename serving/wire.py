@@ -37,6 +37,8 @@ class ActorStats(msgspec.Struct, frozen=True, kw_only=True):
 
     arm: str
     chain: str
+    process_id: int
+    """Another one than before: the actor was restarted."""
     version: str
     """Of the model served; empty: none yet."""
     newest_event_ms: int
