@@ -25,6 +25,7 @@ from springtide.contracts.scoring import SlateRequest
 from springtide.contracts.topics import CATALOGUE
 from springtide.feature_join.online import OnlineFeatures, UserFeatures
 from springtide.runtime.config import KafkaConfig
+from springtide.runtime.log_setup import set_up_logging
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class ArmSettings:
     feature_folder: Path
     """Feast's repository."""
     bundle_root: Path
+    log_level: str = "INFO"
 
 
 class Arm:
@@ -53,6 +55,7 @@ class Arm:
         from serving.models.swap import ModelSlot
 
         torch.set_num_threads(1)
+        set_up_logging(f"serving-{settings.arm.name}", settings.log_level)
         self._settings = settings
         self._ranker = Ranker(
             arm=settings.arm, counts=settings.serving.candidates, cold_epsilon=settings.serving.cold_epsilon

@@ -35,7 +35,7 @@ class Follower:
             kafka: where.
             topics: names without prefix.
             handle: gets each message, in order per partition.
-            after_poll: called after each poll that brought messages.
+            after_poll: called after each poll that brought messages, but not before `caught_up`: history is no news.
         """
         self._kafka, self._topics = kafka, [kafka.topic(name) for name in topics]
         self._handle, self._after_poll = handle, after_poll
@@ -69,6 +69,8 @@ class Follower:
                 self._hand_on(records)
                 if not self.caught_up.is_set() and all(consumer.position(at) >= end for at, end in ends.items()):
                     self.caught_up.set()
+                if records and self._after_poll is not None and self.caught_up.is_set():
+                    self._after_poll()
         finally:
             consumer.close()
 
@@ -80,5 +82,3 @@ class Follower:
                 except ContractError as error:
                     self.bad_messages += 1
                     _log.warning("%s offset %d passed over: %s", partition.topic, record.offset, error)
-        if records and self._after_poll is not None:
-            self._after_poll()

@@ -52,6 +52,7 @@ def serve(runtime: Runtime) -> None:
             kafka=runtime.kafka,
             feature_folder=runtime.process.state_folder.absolute() / FEAST_FOLDER,
             bundle_root=bundles.root(runtime.process.state_folder.absolute()),
+            log_level=runtime.process.log_level,
         )
         for arm in experiment.arms
     }

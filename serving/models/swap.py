@@ -32,7 +32,7 @@ class ModelSlot:
         self._max_shift, self._min_samples = max_score_shift, min_samples_to_compare
 
     def take(self, update: ModelUpdate) -> LoadOutcome:
-        """Serve an announced bundle; a missing parent is caught up from disk, or the newest base is taken."""
+        """Serve an announced bundle; what was missed since the model served now is caught up from disk."""
         started = time.perf_counter()
         have = self.version
         if update.version == have:
@@ -41,6 +41,10 @@ class ModelSlot:
             self._swap(update.version, update.manifest_sha256)
         except BundleError as error:
             _log.warning("model refused: %s", error)
+            if self.current is None:
+                self.take_newest()  # any model on disk is better than none
+                if self.current is not None:
+                    return self._outcome(have, started)
             return self._outcome(have, started, version=update.version, refused=str(error))
         return self._outcome(have, started)
 

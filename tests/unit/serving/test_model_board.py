@@ -8,9 +8,20 @@ from springtide.contracts.bundle import ModelSwap
 
 def stats(version: str, process_id: int = 1) -> ActorStats:
     return ActorStats(
-        arm="control", chain="minute", process_id=process_id, version=version, newest_event_ms=7, items=3, popular=["i1"], feature_time_ms=5,
-        online_errors=0, bad_messages=0, features="open", rss_bytes=1, cpu_seconds=1.0,
-    )  # fmt: skip
+        arm="control",
+        chain="minute",
+        process_id=process_id,
+        version=version,
+        newest_event_ms=7,
+        items=3,
+        popular=["i1"],
+        feature_time_ms=5,
+        online_errors=0,
+        bad_messages=0,
+        features="open",
+        rss_bytes=1,
+        cpu_seconds=1.0,
+    )
 
 
 def outcome(version: str, previous: str, refused: str = "") -> LoadOutcome:

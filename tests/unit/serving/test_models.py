@@ -214,3 +214,11 @@ def test_baseline_arms_ignore_the_model(table: ItemTable, ranking: str, fallback
     assert {(slate.policy, slate.model_version, slate.fallback) for slate in slates} == {(ranking, "", fallback)}
     first = {slate.item_ids[0] for slate in slates}
     assert first == {"i299"} if ranking == "popularity" else len(first) > 60
+
+
+def test_without_a_model_any_that_can_be_loaded_is_taken(models: RandomModels) -> None:
+    models.publish("base")
+    update = models.publish("delta")
+    damage(models, update.version)
+    outcome = slot_of(models).take(update)
+    assert (outcome.version, outcome.previous_version, outcome.refused) == ("minute-1.0", "", "")
