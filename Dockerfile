@@ -12,7 +12,7 @@ RUN python -m pip install --no-cache-dir --require-hashes -r requirements/bootst
 
 FROM base AS edge
 COPY requirements/edge.txt requirements/
-RUN uv pip install --no-cache --no-deps --require-hashes -r requirements/edge.txt
+RUN uv pip install --no-cache --compile-bytecode --no-deps --require-hashes -r requirements/edge.txt
 COPY config config
 COPY springtide springtide
 COPY streaming streaming
@@ -24,7 +24,7 @@ VOLUME /state
 
 FROM base AS learner
 COPY requirements/learner.txt requirements/
-RUN uv pip install --no-cache --no-deps --require-hashes -r requirements/learner.txt
+RUN uv pip install --no-cache --compile-bytecode --no-deps --require-hashes -r requirements/learner.txt
 COPY config config
 COPY springtide springtide
 COPY feature_store feature_store
