@@ -38,10 +38,10 @@ class Meeting:
     host: str
     port: int
     """Of the TCP store that rank 0 opens."""
-    start_timeout: timedelta
-    """Wall time in which all ranks must have come."""
     timeout: timedelta
     """Wall time of one collective."""
+    start_timeout: timedelta = timedelta(minutes=5)
+    """Wall time in which all ranks must have come."""
 
 
 @dataclass(kw_only=True, slots=True)
