@@ -49,6 +49,7 @@ class SlateService:
         self._assignments, self._popular, self._exposures = assignments, popular, exposures
         self._producer, self._deadline = producer, deadline_seconds
         self._repeats: Repeats[bytes] = Repeats(repeat_memory)
+        self._has_served = False
         self.newest_request_ms = 0
         """Newest event time of a request: the actors' clock in reports."""
 
@@ -73,8 +74,9 @@ class SlateService:
         assigned = self._assignments.assign(request.user_id)
         ranked = await self._ranked(request, assigned.arm)
         if ranked is None:
-            metrics.REQUESTS.labels(assigned.arm, "error").inc()
+            metrics.REQUESTS.labels(assigned.arm, "error" if self._has_served else "not_ready").inc()
             raise NothingToServe("catalogue: expected items, got none; start what publishes topic catalogue")
+        self._has_served = True
         metrics.REQUESTS.labels(assigned.arm, "fallback" if ranked.fallback else "model").inc()
         if ranked.fallback:
             metrics.FALLBACKS.labels(ranked.fallback).inc()
