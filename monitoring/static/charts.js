@@ -22,7 +22,9 @@ const CHARTS = {
     { line: "freshness/published", label: "published h", color: "--click", scale: 1 / 3600 },
     { line: "freshness/served", label: "served h", color: "--purchase", scale: 1 / 3600 }] },
 };
-const MARK_COLORS = { alarm: "--bad", srm: "--bad", refused: "--bad", truth: "--warn", swap: "--line", fault: "--warn" };
+// what is rare and matters crosses the chart; what happens all the time is a tick at its foot
+const MARK_COLORS = { alarm: "--bad", srm: "--bad", refused: "--bad", truth: "--warn", ramp: "--accent", fault: "--warn" };
+const TICK = 6;
 
 export class Charts {
   constructor(state) {
@@ -105,11 +107,12 @@ export class Charts {
     for (const mark of this.marks) {
       const x = plot.valToPos(mark.event_time_ms / 1000, "x", true);
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
+      const rare = mark.kind in MARK_COLORS;
       ctx.strokeStyle = css(MARK_COLORS[mark.kind] || "--soft");
-      ctx.globalAlpha = mark.kind === "swap" ? 0.7 : 1;
-      ctx.lineWidth = mark.kind === "swap" ? 1 : 2;
+      ctx.lineWidth = rare ? 1.5 : 1;
+      ctx.setLineDash(rare ? [4, 3] : []);
       ctx.beginPath();
-      ctx.moveTo(x, bbox.top);
+      ctx.moveTo(x, bbox.top + (rare ? 0 : bbox.height - TICK * devicePixelRatio));
       ctx.lineTo(x, bbox.top + bbox.height);
       ctx.stroke();
     }

@@ -18,7 +18,7 @@ const EDGES = [
   ["feature_store", "trainer", null, "M460 188 L600 228"],
   ["trainer", "serving", "bundles", "M600 250 Q 250 275 345 80"],
 ];
-const LABELS = { requests: [250, 46], events: [330, 116], samples: [790, 72], features: [790, 160], learned: [915, 245], bundles: [250, 238] };
+const LABELS = { requests: [260, 46], events: [215, 128], samples: [795, 64], features: [800, 140], learned: [955, 238], bundles: [245, 246] };
 const OWNER = (instance, node) => instance === node || instance.startsWith(`${node}`) || instance === `streaming_${node}`;
 
 export function drawLoop(holder, panels) {
