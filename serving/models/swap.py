@@ -42,20 +42,22 @@ class ModelSlot:
         except BundleError as error:
             _log.warning("model refused: %s", error)
             if self.current is None:
-                self.take_newest()  # any model on disk is better than none
+                self.take_newest(but=update.version)  # any model on disk is better than none
                 if self.current is not None:
                     return self._outcome(have, started)
             return self._outcome(have, started, version=update.version, refused=str(error))
         return self._outcome(have, started)
 
-    def take_newest(self) -> LoadOutcome:
-        """Serve the newest bundle on disk that can be loaded; for the start, when nothing was announced."""
+    def take_newest(self, but: str = "") -> LoadOutcome:
+        """Serve the newest bundle on disk that can be loaded, except one; for the start, without an announcement."""
         started = time.perf_counter()
         have = self.version
         refused = ""
         for version in newest_first(self._folder):
             if version == have:
                 break
+            if version == but:
+                continue
             try:
                 self._swap(version, "")
                 break
