@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from springtide.contracts.bundle import Kind
+from springtide.contracts.bundle import Kind, Manifest
 from springtide.contracts.errors import BundleError
 from springtide.contracts.features import FEAST_FOLDER
 from springtide.contracts.tasks import TASKS
@@ -85,6 +85,8 @@ class Driver:
             self._publish("minute", self._minute_kind())
         for day in self._days_due():
             self._learn_day(day)
+        if self._anchor_due():
+            self._reanchor()
         if self._clock.monotonic() - self._saved >= self._config.checkpoint_every.total_seconds():
             self._save()
         self._status(status_line(self._progress, self._config.chains, reading=not report.exhausted))
@@ -154,18 +156,23 @@ class Driver:
         self._runtime.reporter.mark("day", f"daily base of {day_text(day)}", day_end_ms(day))
         rows = sum(report.rows for report in reports)
         _log.info("%s: %d final rows learned in %.1f s", day_text(day), rows, time.monotonic() - begun)
-        if "minute" in self._config.chains:
-            self._reanchor(day)
         self._group.call("forget_before", day + 1)
 
-    def _reanchor(self, day: int) -> None:
+    def _anchor_due(self) -> bool:
+        """Tell whether the daily chain has a base that the minute chain did not start from, also after a restart."""
+        counts = self._progress.counts
+        return "minute" in self._config.chains and counts.last_day != counts.anchored_day
+
+    def _reanchor(self) -> None:
         """Start the minute chain from the daily base, replay the fast rows since, and publish."""
         begun = time.monotonic()
+        day = self._progress.counts.last_day
         self._group.call("reanchor")
         self._group.call("open_replay", day)
         replayed = self._all_rows("minute", "learn", "minute: replaying")
         daily, minute = self._progress.chain("daily"), self._progress.chain("minute")
         minute.rows = daily.rows + sum(replayed.rows.values())
+        self._progress.counts.anchored_day = day
         _log.info("minute: %d rows replayed in %.1f s", sum(replayed.rows.values()), time.monotonic() - begun)
         self._publish("minute", "base")
 
@@ -192,28 +199,32 @@ class Driver:
             chain, kind, progress, preset=self._config.preset, model=self._model,
             offsets=self._progress.counts.offsets, watermark_ms=watermark_ms, metrics=self._metrics(chain),
         )  # fmt: skip
-        refused = self._refusal(chain)
-        if not refused:
-            try:
-                manifest = self._group.export_to_first(chain, kind, manifest)
-            except BundleError as error:
-                refused = str(error)
-        update = announcement(manifest, self._root, self._clock.now_ms(), refused)
-        if refused:
-            self._needs_base.add(chain)
-            self._gauges.refused(chain)
-            _log.error("%s refused: %s", manifest.version, refused)
-            self._runtime.reporter.mark("refused", f"{manifest.version}: {refused}", progress.newest_ms)
-        else:
-            self._needs_base.discard(chain)
-            progress.base_number += kind == "base"
-            progress.sequence, progress.version = manifest.sequence, manifest.version
-            progress.base_version, progress.update = manifest.base_version, update
-            self._gauges.published(chain, kind)
-            self._runtime.reporter.mark("publish", manifest.version, progress.newest_ms)
+        if refused := self._refusal(chain):
+            self._refuse(manifest, refused)
+            return
+        try:
+            manifest = self._group.export_to_first(chain, kind, manifest)
+        except BundleError as error:  # the model itself is bad: end, and resume from before it was
+            self._refuse(manifest, str(error))
+            raise
+        update = announcement(manifest, self._root, self._clock.now_ms())
+        self._needs_base.discard(chain)
+        progress.base_number += kind == "base"
+        progress.sequence, progress.version = manifest.sequence, manifest.version
+        progress.base_version, progress.update = manifest.base_version, update
         self._save()
         self._announcer.announce(update)
+        self._gauges.published(chain, kind)
+        self._runtime.reporter.mark("publish", manifest.version, progress.newest_ms)
         prune(self._root, chain, self._config.bases_kept)
+
+    def _refuse(self, manifest: Manifest, reason: str) -> None:
+        """Tell why there is no bundle; the next one that is good is a base."""
+        self._needs_base.add(manifest.chain)
+        self._gauges.refused(manifest.chain)
+        _log.error("%s refused: %s", manifest.version, reason)
+        self._runtime.reporter.mark("refused", f"{manifest.version}: {reason}", manifest.newest_event_ms)
+        self._announcer.announce(announcement(manifest, self._root, self._clock.now_ms(), reason))
 
     def _refusal(self, chain: str) -> str:
         """Judge the minute chain by its newest rows; a day's base is judged by its finite values and golden scores."""

@@ -1,7 +1,8 @@
 """Probabilities given before learning, held until the slate's labels are final: honest quality on closed labels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from springtide.contracts.samples import Sample
 from springtide.contracts.tasks import TASKS
 from springtide.contracts.topics import HOUR_MS
+from springtide.model.id_blob import pack_ids, unpack_ids
 from springtide.model.targets import CLOSED, OBSERVED, Targets
 
 Floats = NDArray[np.float32]
@@ -41,6 +43,27 @@ class HeldScores:
 
     def __len__(self) -> int:
         return sum(len(hour) for hour in self._hours.values())
+
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return all held scores as plain arrays."""
+        entries = [(hour, request, *held) for hour, slates in self._hours.items() for request, held in slates.items()]
+        blob, offsets = pack_ids([request for _, request, _, _ in entries])
+        return {
+            "ids": blob,
+            "offsets": offsets,
+            "hours": np.array([hour for hour, _, _, _ in entries], np.int64),
+            "sizes": np.array([len(scores_NT) for _, _, scores_NT, _ in entries], np.int64),
+            "open": np.array([open_T for _, _, _, open_T in entries], np.bool_).reshape(-1, len(TASKS)),
+            "scores": np.concatenate([np.zeros((0, len(TASKS)), np.float32), *(scores for _, _, scores, _ in entries)]),
+        }
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Add what `to_arrays` wrote."""
+        parts = np.split(arrays["scores"], np.cumsum(arrays["sizes"])[:-1]) if len(arrays["sizes"]) else []
+        requests = unpack_ids(arrays["ids"], arrays["offsets"])
+        columns = (arrays["hours"].tolist(), requests, parts, arrays["open"].tolist())
+        for hour, request, scores_NT, open_T in zip(*columns, strict=True):
+            self._hours.setdefault(hour, {})[request] = (scores_NT, tuple(open_T))
 
     def hold(self, sample: Sample, probabilities_NT: Floats, open_T: tuple[bool, ...]) -> None:
         """Keep a slate's scores for the tasks whose labels were still open."""

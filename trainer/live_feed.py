@@ -44,6 +44,10 @@ class LiveFeed:
         self.held = HeldScores(keep_ms)
         self.newest_final_ms: dict[int, int] = {}
         """Impression time of the newest final row per partition."""
+        self.first_open_day = 0
+        """Days before it are learned."""
+        self.late = 0
+        """Final slates of days that were learned already."""
         self.newest_fast_ms: dict[int, int] = {}
         """Impression time of the newest observed row per partition."""
 
@@ -59,6 +63,11 @@ class LiveFeed:
         """Rows refused because they had been seen."""
         return sum(rows.repeated for rows in self.seen.values())
 
+    def close_days_before(self, day: int) -> None:
+        """Let go of where the days before lie: they are learned."""
+        self.first_open_day = day
+        self.index.forget_before(day)
+
     def _sort(self, taken: Taken, intake: Intake) -> None:
         sample = taken.sample
         if not self.seen[taken.partition].add(sample.row_id, sample.impression_time_ms):
@@ -71,6 +80,7 @@ class LiveFeed:
         if not final:
             intake.fast.append(sample)
             return
+        self.late += day_of(sample.impression_time_ms) < self.first_open_day
         intake.judged.extend(self.held.judge(sample))
         for task, delays in sample.delays_ms.items():
             intake.delays_ms[task].extend(delay for delay in delays if delay >= 0)

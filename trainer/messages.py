@@ -72,6 +72,8 @@ class CallReport:
     """Rows refused as seen before, since the start."""
     unjudged: int = 0
     """Final slates without held scores, since the start."""
+    late: int = 0
+    """Final slates of days that were learned already, since the start: they came after the margin."""
     dead: list[DeadLetter] = field(default_factory=list)
 
     def add(self, other: "CallReport") -> None:
@@ -93,6 +95,7 @@ class CallReport:
         self.lag |= other.lag
         self.repeated += other.repeated
         self.unjudged += other.unjudged
+        self.late += other.late
         self.dead.extend(other.dead)
 
 

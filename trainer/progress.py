@@ -45,6 +45,8 @@ class Counts(msgspec.Struct, kw_only=True):
     chains: dict[str, ChainProgress]
     last_day: int | None = None
     """Newest day that the daily chain has learned."""
+    anchored_day: int | None = None
+    """Day of the daily base that the minute chain started from."""
     offsets: dict[int, int] = {}
     newest_final_ms: dict[int, int] = {}
     newest_fast_ms: dict[int, int] = {}
@@ -122,7 +124,7 @@ class Progress:
             if chain in self.counts.chains:
                 self.counts.chains[chain] = progress
                 self.books[chain] = QualityBook.from_dict(state["books"][chain])
-        self.counts.last_day = counts.last_day
+        self.counts.last_day, self.counts.anchored_day = counts.last_day, counts.anchored_day
         self.counts.offsets, self.counts.newest_final_ms = counts.offsets, counts.newest_final_ms
         self.counts.newest_fast_ms = counts.newest_fast_ms
         for task, curve in state["curves"].items():

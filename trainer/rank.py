@@ -4,12 +4,11 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from springtide.contracts.bundle import Manifest
+from springtide.contracts.bundle import Kind, Manifest
 from springtide.contracts.errors import StateError
 from springtide.contracts.samples import Sample
 from springtide.contracts.topics import DAY_MS
@@ -20,6 +19,7 @@ from trainer.bundle_writer import BundleWriter
 from trainer.chain_model import ChainModel, Mode, ScoredBatch
 from trainer.day_rows import DayReader, DayRows
 from trainer.days import day_end_ms
+from trainer.export import export_part
 from trainer.held_scores import join_judged, judge_now
 from trainer.live_feed import Intake, LiveFeed
 from trainer.messages import CallReport, DayReport, Export, Meeting, RankSetup, SavedRank
@@ -78,6 +78,7 @@ class Rank:
         report.final_days = self._feed.index.days("final")
         report.offsets = dict(self._feed.source.offsets)
         report.repeated, report.unjudged = self._feed.repeated, self._feed.held.unjudged
+        report.late = self._feed.late
         report.dead = self._feed.source.take_dead()
         return report
 
@@ -116,7 +117,7 @@ class Rank:
 
     def forget_before(self, day: int) -> None:
         """Let go of where the days before lie."""
-        self._feed.index.forget_before(day)
+        self._feed.close_days_before(day)
 
     def step_rows(self, chain: str, mode: Mode, arrived_T: Sequence[float]) -> CallReport:
         """Step over the next of the rows in line."""
@@ -133,20 +134,9 @@ class Rank:
         """Make the minute chain a copy of the daily chain: model, optimizer and id tables."""
         self._chains["minute"].load_local_state(self._chains["daily"].local_state())
 
-    def export(self, chain: str, kind: str) -> Export:
+    def export(self, chain: str, kind: Kind) -> Export:
         """Return this rank's part of a bundle, and begin a new delta."""
-        model = self._chains[chain]
-        touched = model.take_touched()
-        tables = {}
-        for table in model.network.owned:
-            rows = touched[table] if kind == "delta" else torch.arange(model.config.capacities[table])
-            tables[table] = (rows.numpy(), model.network.rows(table, rows).numpy())
-        ids: dict[str, dict[str, Any]] = {}
-        for table, entries in model.ids.items():
-            journal = entries.take_journal()
-            ids[table] = journal.to_arrays() if kind == "delta" else entries.id_map().to_arrays()
-        dense = {name: tensor.numpy() for name, tensor in model.network.dense().items()} if self._first else {}
-        return Export(tables=tables, dense=dense, ids=ids if self._first else {})
+        return export_part(self._chains[chain], kind, first=self._first)
 
     def write_bundle(self, manifest: Manifest, *exports: Export) -> Manifest:
         """Write a bundle of all ranks' parts and read it back as serving will; rank 0 alone.

@@ -12,8 +12,10 @@ from typing import Any
 
 import safetensors.torch
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
+from springtide.contracts.errors import StateError
 from trainer.chain_model import ChainModel
 from trainer.checkpoint import read_manifest
 from trainer.live_feed import LiveFeed
@@ -24,7 +26,11 @@ _OWNED = ("table.", "momentum.")
 
 
 def save_rank(folder: Path, rank: int, chains: Mapping[str, ChainModel], feed: LiveFeed) -> SavedRank:
-    """Write and sync this rank's file; the replicated parts go into rank 0's alone."""
+    """Write and sync this rank's file; the replicated parts go into rank 0's alone.
+
+    Raises:
+        StateError: the model holds NaN or infinity, which must not be resumed.
+    """
     tensors: dict[str, Tensor] = {}
     for chain, model in chains.items():
         for name, tensor in model.local_state().items():
@@ -33,6 +39,9 @@ def save_rank(folder: Path, rank: int, chains: Mapping[str, ChainModel], feed: L
     for partition, seen in feed.seen.items():
         for name, array in seen.to_arrays().items():
             tensors[f"seen/{partition}/{name}"] = torch.from_numpy(array)
+    for name, array in feed.held.to_arrays().items():
+        tensors[f"held/{rank}/{name}"] = torch.from_numpy(array)
+    _check_finite(tensors)
     content: bytes = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
     file = f"rank-{rank}.safetensors"
     with (folder / file).open("wb") as stream:
@@ -57,6 +66,16 @@ def load_rank(folder: Path, chains: Mapping[str, ChainModel], feed: LiveFeed) ->
         arrays = {name: tensor.numpy() for name, tensor in _beneath(tensors, f"seen/{partition}/").items()}
         if arrays:
             seen.load(arrays)
+
+    # with another number of ranks a slate's partition may be another rank's now: then it is not judged
+    for rank in range(dist.get_rank(), len(manifest.ranks), dist.get_world_size()):
+        feed.held.load({name: tensor.numpy() for name, tensor in _beneath(tensors, f"held/{rank}/").items()})
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if bad:
+        raise StateError(f"checkpoint: expected finite numbers, got NaN or infinity in {bad[0]}; resume the one before")
 
 
 def _beneath(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
