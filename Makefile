@@ -56,7 +56,7 @@ browser: $(STAMP) chromium ## The page in a real browser.
 	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
 bench: $(STAMP) ## Every benchmark, quick; prints ratios.
-	@for name in $$(ls benchmarks/*.py | xargs -n1 basename | sed 's/\.py$$//' | grep -v __init__); do \
+	@for name in $$(grep -l __main__ benchmarks/*.py | xargs -n1 basename | sed 's/\.py$$//'); do \
 	  $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 compose-test: $(STAMP) ## docker compose up for real, and kill every service in turn (needs an engine).
