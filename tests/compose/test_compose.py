@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -57,6 +58,14 @@ def loop() -> Iterator[None]:
     compose("down", "--volumes", "--remove-orphans")
 
 
+def is_running(service: str) -> bool:
+    return "running" in states()[service]
+
+
+def flows_since(before: float) -> bool:
+    return traffic() > max(before, 0.0) + 20
+
+
 def traffic() -> float:
     found = panels()
     return float(found["join"]["slates"]["in"]) if found.get("join") else -1.0
@@ -70,9 +79,9 @@ def test_every_service_is_killed_in_turn_and_the_loop_goes_on() -> None:
         # An engine takes a kill by its own command for a wish and leaves the container down; `up` is the way back.
         # A process that dies by itself is started again by the restart policy (the next test).
         compose("up", "--detach", "--no-recreate")
-        wait(f"{service} healthy again", lambda service=service: "running" in states()[service], 120)
+        wait(f"{service} healthy again", partial(is_running, service), 120)
         before = traffic()
-        took = wait(f"traffic after {service} was killed", lambda before=before: traffic() > max(before, 0) + 20, 400)
+        took = wait(f"traffic after {service} was killed", partial(flows_since, before), 400)
         print(f"{service}: slates flow again {took:.0f} s after it was back")
     found = panels()
     assert set(found["join"]["labels_residual"].values()) == {0}
@@ -83,6 +92,6 @@ def test_every_service_is_killed_in_turn_and_the_loop_goes_on() -> None:
 @pytest.mark.usefixtures("loop")
 def test_a_process_that_dies_by_itself_is_started_again_by_the_engine() -> None:
     subprocess.run(["docker", "compose", "exec", "-T", "joiner", "sh", "-c", "kill -9 -1"], check=False, timeout=60)
-    wait("the joiner restarted", lambda: "running" in states()["joiner"], 120)
+    wait("the joiner restarted", partial(is_running, "joiner"), 120)
     before = traffic()
-    wait("traffic", lambda: traffic() > max(before, 0) + 20, 400)
+    wait("traffic", partial(flows_since, before), 400)
