@@ -1,12 +1,12 @@
 """`python -m trainer --config FILE`."""
 
-import logging
 import sys
 
 from springtide.model.config import ModelConfig
 from springtide.runtime.command_line import Runtime, run_process
 from springtide.runtime.config import BundlesConfig, LabelsConfig
 from trainer.config import TrainerConfig
+from trainer.quiet import quiet_kafka
 
 
 def main(runtime: Runtime) -> None:
@@ -14,7 +14,7 @@ def main(runtime: Runtime) -> None:
     from trainer.driver import Driver
     from trainer.gauges import Gauges
 
-    logging.getLogger("kafka").setLevel(logging.ERROR)  # it warns of every slow turn of its own loop
+    quiet_kafka()
     runtime.reporter.start()
     try:
         Driver(runtime, Gauges()).run()

@@ -15,6 +15,7 @@ from springtide.runtime.log_setup import set_up_logging
 from trainer.config import TrainerConfig
 from trainer.messages import Meeting, RankSetup
 from trainer.own_ray import open_ray
+from trainer.quiet import quiet_kafka
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class _RankActor:
         logging.getLogger().setLevel(logging.WARNING)  # FBGEMM tells each table's arguments to the root logger
         for own in ("trainer", "springtide"):
             logging.getLogger(own).setLevel(log_level)
-        logging.getLogger("kafka").setLevel(logging.ERROR)  # it warns of every slow turn of its own loop
+        quiet_kafka()
         from trainer.rank import Rank
 
         self._rank = Rank(setup)
