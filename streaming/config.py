@@ -28,6 +28,8 @@ class StreamingConfig:
     """Wall time that a message may take to be acknowledged."""
     session_timeout: timedelta = timedelta(seconds=8)
     """Wall time after which a worker that was killed loses its partitions to the next one."""
+    fetch_wait: timedelta = timedelta(milliseconds=100)
+    """Wall time that the broker waits for more records before it answers; longer is less work and more delay."""
     buffer_records: int = 2048
     """Records fetched ahead per partition."""
 
@@ -37,6 +39,8 @@ class StreamingConfig:
             yield f"streaming.store: expected memory://, got {self.store!r}; other stores are not offered"
         if not timedelta(seconds=6) <= self.session_timeout <= timedelta(seconds=60):
             yield f"streaming.session_timeout: expected 6s to 60s, got {self.session_timeout}; take 8s"
+        if not timedelta(0) <= self.fetch_wait <= timedelta(seconds=5):
+            yield f"streaming.fetch_wait: expected 0s to 5s, got {self.fetch_wait}; take 100ms"
         if self.buffer_records < 1:
             yield f"streaming.buffer_records: expected at least 1, got {self.buffer_records}; raise it"
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from springtide.contracts.errors import ExitCode
+from springtide.runtime.config import KafkaConfig
+from springtide.runtime.kafka import servers
 from streaming.core import Core, Record
+from streaming.shell.gaps import next_offset
 from streaming.shell.hard_exit import hard_exit
 
 _log = logging.getLogger(__name__)
@@ -33,14 +36,15 @@ class JobSpec(Generic[C]):
 class Job(Generic[C]):
     """Runs a job's cores inside one Faust agent; everything here happens in the agent's one task."""
 
-    def __init__(self, spec: JobSpec[C], app: Any, table: Any, prefix: str) -> None:
+    def __init__(self, spec: JobSpec[C], app: Any, table: Any, kafka: KafkaConfig) -> None:
         self.spec = spec
         self.cores: dict[int, C] = {}
         self.recovered = False
         self.released: dict[int, int] = {}
         """Next offset to read per partition, as far as finished triggers go."""
-        self.topic_name = prefix + spec.topic
-        self._app, self._table, self._prefix = app, table, prefix
+        self.topic_name = kafka.topic(spec.topic)
+        self._app, self._table, self._prefix = app, table, kafka.topic_prefix
+        self._servers = servers(kafka)
         self.taken: dict[int, int] = {}
         """Newest offset taken in per partition."""
         self._triggering = asyncio.Lock()
@@ -65,10 +69,22 @@ class Job(Generic[C]):
 
     async def _take(self, message: Any) -> None:
         core = self.cores.get(message.partition) or self._begin(message.partition)
-        self.taken[message.partition] = message.offset
+        await self._check_order(core, message)
         if core.merge(Record(message.offset, message.key or b"", message.value or b"")):
             async with self._triggering:
                 await self._trigger(core, message)
+
+    async def _check_order(self, core: C, message: Any) -> None:
+        """End the process when Faust has left records out: the next one reads them."""
+        partition, offset = message.partition, message.offset
+        expected = self.taken.get(partition, core.applied) + 1
+        if offset > expected:
+            there = await next_offset(self._servers, message.topic, partition, expected)
+            if there < offset:
+                where = f"{message.topic}/{partition}"
+                hard_exit(ExitCode.RECOVERY, f"{where}: expected record {there}, got {offset}: some were left out")
+            _log.warning("%s/%d holds no record from %d to %d", message.topic, partition, expected, offset - 1)
+        self.taken[partition] = offset
 
     def _begin(self, partition: int) -> C:
         if not self.recovered:

@@ -8,6 +8,7 @@ import faust
 from faust.types import TP
 
 from springtide.runtime.config import KafkaConfig
+from springtide.runtime.settings import milliseconds
 from streaming.config import StreamingConfig
 from streaming.shell.job import Job, JobSpec
 from streaming.shell.strict_transport import StrictTransport
@@ -17,6 +18,8 @@ class StreamApp(faust.App):  # type: ignore[misc]
     """An application that commits what its jobs have released."""
 
     jobs: list[Job[Any]]
+    fetch_wait_ms: int
+    """Wall time that the broker waits for more records."""
 
     def _new_transport(self) -> StrictTransport:
         return StrictTransport(self.conf.broker_consumer, self)
@@ -62,6 +65,7 @@ def make_app(
         table_standby_replicas=0,
         worker_redirect_stdouts=False,
     )
+    app.fetch_wait_ms = milliseconds(streaming.fetch_wait)
     app.jobs = [_add_job(app, spec, kafka) for spec in specs]
     _follow_assignment(app)
     return app
@@ -82,7 +86,7 @@ def _add_job(app: StreamApp, spec: JobSpec[Any], kafka: KafkaConfig) -> Job[Any]
         kafka.topic(spec.topic), key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )
     table = app.Table(spec.name, key_type=bytes, value_type=bytes, partitions=kafka.partitions)
-    job = Job(spec, app, table, kafka.topic_prefix)
+    job = Job(spec, app, table, kafka)
     app.agent(topic, name=f"{spec.name}-agent")(job.run)
 
     @table.on_recover  # type: ignore[untyped-decorator]
