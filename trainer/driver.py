@@ -67,6 +67,7 @@ class Driver:
         self._announcer = Announcer(kafka)
         self._status("starting the ranks")
         self._group = RankGroup(self._config, self._setups(), self._runtime.process.log_level)
+        self._runtime.shutdown.install()  # again: Ray has taken SIGTERM over
         try:
             self._resume()
             self._runtime.health.update(ready=True)

@@ -1,8 +1,11 @@
 """Starts a Ray of the trainer's own, or joins a cluster."""
 
+import contextlib
 import logging
 import os
 import secrets
+import signal
+from collections.abc import Iterator
 from typing import Any, Final
 
 from springtide.contracts.errors import ExitCode, StackError
@@ -33,7 +36,8 @@ def open_ray(config: TrainerConfig) -> Any:
 
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _connect(ray, config)
+            with _deaf_children():
+                _connect(ray, config)
             return ray
         except Exception as error:  # Ray raises bare Exception when a part is late
             ray.shutdown()
@@ -42,6 +46,20 @@ def open_ray(config: TrainerConfig) -> Any:
                 raise StackError(message, ExitCode.PROCESS_FAILED) from error
             _log.warning("ray did not start (attempt %d of %d): %s", attempt, ATTEMPTS, error)
     return ray
+
+
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Let processes started meanwhile ignore SIGTERM: a supervisor sends it to the whole group.
+
+    They inherit the blocked signal. Else Ray would be gone before the trainer has written its last checkpoint; when
+    that is done, Ray ends them by SIGKILL.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _connect(ray: Any, config: TrainerConfig) -> None:

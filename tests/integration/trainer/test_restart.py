@@ -11,7 +11,7 @@ from springtide.contracts.errors import ExitCode
 from springtide.contracts.samples import Sample
 from trainer.checkpoint import CheckpointFolder
 
-SETTINGS = ('trainer.chains=["minute"]', "trainer.checkpoint_every=2s", "trainer.delta_every=3h")
+SETTINGS = ('trainer.chains=["minute"]', "trainer.checkpoint_every=60s", "trainer.delta_every=3h")
 
 
 def fast_rows(rows: list[Sample]) -> int:
@@ -45,8 +45,8 @@ def test_killed_driver_and_rank_resume_exactly(world: Any, trainers: Any, stream
     stream.send(trainers.kafka, [*thirds[1][-40:], *thirds[2]])
     process = trainers.start(*SETTINGS)
     stream.wait_until(lambda: learned() == fast_rows(rows), "the last third", process)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == ExitCode.OK
+    os.killpg(process.pid, signal.SIGTERM)  # as a supervisor stops a process and all that it started
+    assert process.wait(60) == ExitCode.OK, trainers.log()[-2000:]
 
     newest = CheckpointFolder(trainers.state / "trainer" / "checkpoints", 3).newest()
     assert newest is not None
