@@ -25,7 +25,7 @@ class LocalStackConfig:
     ready_timeout: timedelta = timedelta(minutes=3)
     """Wall time that one process may take to become ready; more ends the start."""
     drain_timeout: timedelta = timedelta(minutes=2)
-    """Wall time that the streams may take to catch up after the simulator's end."""
+    """Wall time after the simulator's end in which the streams' backlog must shrink."""
     poll_every: timedelta = timedelta(seconds=1)
     """Wall time between two looks at the processes."""
 

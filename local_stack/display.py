@@ -34,6 +34,8 @@ class Scene:
     """Length of the story in simulated days; 0 in a replay."""
     elapsed_s: float = 0.0
     """Wall time since the start, seconds."""
+    backlog: int = 0
+    """Messages still to be read while draining."""
     url: str = ""
     """Address of the page, with its token."""
 
@@ -84,7 +86,8 @@ class Display:
 def headline(scene: Scene) -> str:
     """Return the run's own line: phase, simulated time, wall time."""
     day = f"day {scene.progress * scene.days:.2f} of {scene.days:g}" if scene.days else f"{scene.progress:.1%}"
-    return f"{scene.phase}: {day}, {timedelta(seconds=int(scene.elapsed_s))} since the start"
+    left = f", {scene.backlog:,} messages left" if scene.backlog else ""
+    return f"{scene.phase}: {day}{left}, {timedelta(seconds=int(scene.elapsed_s))} since the start"
 
 
 def word(view: View) -> str:

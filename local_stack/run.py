@@ -130,6 +130,7 @@ class Run:
                 progress=self._story.progress,
                 days=self._story.days,
                 elapsed_s=self._elapsed(),
+                backlog=self._story.backlog,
                 url=self._url,
             )
         )

@@ -6,6 +6,7 @@ A story is told by one view after another; it decides in which phase the run is 
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Sequence
 
 from local_stack.plan import Plan
@@ -49,9 +50,13 @@ class Story:
         self.first_numbers_s: float | None = None
         self.ended_s: float | None = None
         self.drained = False
+        self.backlog = 0
+        """Messages that some reader has not taken yet, as last seen while draining."""
         self._drain_limit_s = plan.local_stack.drain_timeout.total_seconds()
         self._read_samples = read_samples
         self._calm = 0
+        self._smallest_backlog = math.inf
+        self._shrank_s = 0.0
 
     @property
     def day(self) -> float:
@@ -84,11 +89,12 @@ class Story:
             self.first_numbers_s = elapsed_s
 
     def _drain(self, elapsed_s: float) -> None:
-        backlog = total(self._read_samples(), metric_names.CONSUMER_LAG)
-        self._calm = self._calm + 1 if backlog == 0 else 0
+        self.backlog = int(total(self._read_samples(), metric_names.CONSUMER_LAG))
+        self._calm = self._calm + 1 if self.backlog == 0 else 0
         self.drained = self._calm >= _CALM_LOOKS
-        too_long = elapsed_s - (self.ended_s or 0.0) > self._drain_limit_s
-        if self.drained or too_long:
+        if self.backlog < self._smallest_backlog:
+            self._smallest_backlog, self._shrank_s = self.backlog, elapsed_s
+        if self.drained or elapsed_s - self._shrank_s > self._drain_limit_s:
             self.phase = Phase.MEASURED
 
 

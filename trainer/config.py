@@ -46,6 +46,8 @@ class TrainerConfig:
     """Passes over a day's final rows in the daily chain."""
     quality_window: timedelta = timedelta(days=1)
     """Event time over which progressive quality is measured."""
+    keep_scores: bool = False
+    """Keep every row's probabilities before learning as Parquet in the trainer's folder, to judge them elsewhere."""
     checkpoint_every: timedelta = timedelta(seconds=60)
     """Wall time after which a checkpoint is due even without a publication."""
     checkpoints_kept: int = 3

@@ -292,6 +292,7 @@ class Driver:
                 labels=self._labels,
                 bundles_root=self._root,
                 feast_folder=self._runtime.process.state_folder / FEAST_FOLDER,
+                scores_folder=self._folder / "scores" if self._config.keep_scores else None,
                 offsets={partition: 0 for partition in partitions if partition % self._config.ranks == rank},
             )
             for rank in range(self._config.ranks)

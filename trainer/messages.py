@@ -27,6 +27,8 @@ class RankSetup:
     feast_folder: Path
     offsets: dict[int, int]
     """Partitions of `samples` that the rank owns, and where it begins."""
+    scores_folder: Path | None = None
+    """Where every row's probabilities before learning are kept; none keeps nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,6 +27,7 @@ from trainer.packing import pack, shuffled
 from trainer.process_group import join_group
 from trainer.rank_state import load_rank, save_rank
 from trainer.sample_source import SampleSource
+from trainer.score_log import ScoreLog
 
 LARGEST_READ = 1_000
 """Messages taken from Kafka at once."""
@@ -44,6 +45,7 @@ class Rank:
         self._day: DayRows | None = None
         self._rows: Iterator[Sample] = iter(())
         self._writer: BundleWriter | None = None
+        self._scores = ScoreLog(setup.scores_folder)
         self._first = False
 
     def start(self, meeting: Meeting, checkpoint: Path | None) -> dict[str, list[str]]:
@@ -66,6 +68,7 @@ class Rank:
         report = CallReport()
         if "minute" in self._chains:
             report, scored = self._step("minute", "learn", arrived_T, batches, True)
+            self._scores.add("minute", scored)
             for batch in scored:
                 self._hold(batch)
                 report.judged.extend(judge_now(batch.samples, batch.targets, batch.probabilities_NT))
@@ -126,6 +129,7 @@ class Rank:
         batches = list(pack(samples, self._config.batch_rows))
         report, scored = self._step(chain, mode, arrived_T, batches, not samples)
         if mode == "score":
+            self._scores.add(chain, scored)
             judged = [judge_now(batch.samples, batch.targets, batch.probabilities_NT) for batch in scored]
             report.judged = join_judged([part for parts in judged for part in parts])
         return report
@@ -150,6 +154,7 @@ class Rank:
 
     def save(self, folder: Path) -> SavedRank:
         """Write this rank's part of a checkpoint into the folder."""
+        self._scores.flush()
         return save_rank(folder, torch.distributed.get_rank(), self._chains, self._feed)
 
     def _read_live(self) -> Intake:

@@ -18,6 +18,8 @@ from local_stack.run import Run, RunOptions
 from local_stack.summary import CHECKS, Check, check_drained
 from local_stack.verification import VERIFICATION
 from local_stack.verification.join import check_join
+from local_stack.verification.log_join import check_log_join
+from local_stack.verification.progressive import check_progressive
 
 DEMO = """Start a real Kafka and every process, tell the story of some simulated days, print a summary,
 and keep the page up until Ctrl-C. Everything stays beneath one state folder, `.springtide` or
@@ -25,6 +27,8 @@ SPRINGTIDE_STATE."""
 
 REPLAY = """Start the stack with a logged stream of real behaviour in place of the simulated users.
 Views become exposures; carts and purchases become delayed labels."""
+
+REPLAY_CHECKS: tuple[Check, ...] = (check_drained, check_join, check_log_join, check_progressive)
 
 
 def run_demo(given: Namespace) -> int:
@@ -38,12 +42,13 @@ def run_replay(given: Namespace) -> int:
     """Run the loop on a logged stream."""
     sets = [
         "simulator.mode=replay",
+        "trainer.keep_scores=true",
         f"replay.file={given.file.absolute()}",
         f"replay.mapping={mapping_file(given.mapping)}",
     ]
     if given.speed is not None:
         sets.append(f"replay.speed={given.speed}")
-    return _run(given, sets, replay_table(TABLE), (check_drained, check_join))
+    return _run(given, sets, replay_table(TABLE), REPLAY_CHECKS)
 
 
 def mapping_file(given: str) -> Path:

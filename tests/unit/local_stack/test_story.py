@@ -51,11 +51,16 @@ def test_a_story_runs_drains_and_is_measured(plan: Plan) -> None:
     assert story.ended_s == 9
 
 
-def test_streams_that_never_drain_are_measured_as_such(plan: Plan) -> None:
-    story = Story(plan, lambda: [sample(metric_names.CONSUMER_LAG, 5)])
+def test_streams_may_drain_as_long_as_their_backlog_shrinks(plan: Plan) -> None:
+    backlog = [sample(metric_names.CONSUMER_LAG, 5)]
+    story = Story(plan, lambda: backlog)
     story.advance([view(progress=1.0, done=True)], 10)
-    assert story.advance([view(progress=1.0, done=True)], 100) is Phase.DRAINING
-    assert story.advance([view(progress=1.0, done=True)], 111) is Phase.MEASURED
+    assert story.advance([view(progress=1.0, done=True)], 11) is Phase.DRAINING
+    assert story.backlog == 5
+    backlog[:] = [sample(metric_names.CONSUMER_LAG, 4)]
+    assert story.advance([view(progress=1.0, done=True)], 110) is Phase.DRAINING
+    assert story.advance([view(progress=1.0, done=True)], 209) is Phase.DRAINING
+    assert story.advance([view(progress=1.0, done=True)], 211) is Phase.MEASURED
     assert not story.drained
 
 
