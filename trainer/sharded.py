@@ -20,7 +20,7 @@ from torchrec.distributed.types import ShardingEnv
 from springtide.contracts.errors import StateError
 from springtide.model.batch import Batch
 from springtide.model.config import TABLES, ModelConfig
-from springtide.model.dense_network import DenseNetwork
+from springtide.model.dense_network import HEAD_BIASES, DenseNetwork
 from springtide.model.embeddings import initial_table
 from springtide.model.graph import LogProbabilities
 from springtide.model.network import build_network
@@ -41,7 +41,14 @@ class ShardedNetwork:
             network.dense = DenseNetwork(config)
         self._model = _shard(network, config, group)
         self._dense = dict(_dense_part(self._model).named_parameters())
-        self._adam = torch.optim.Adam(self._dense.values(), lr=config.dense_learning_rate)
+        level = [parameter for name, parameter in self._dense.items() if name in HEAD_BIASES]
+        rest = [parameter for name, parameter in self._dense.items() if name not in HEAD_BIASES]
+        self._adam = torch.optim.Adam(
+            [
+                {"params": rest, "lr": config.dense_learning_rate},
+                {"params": level, "lr": config.bias_learning_rate},
+            ]
+        )
         self._tables = _local_tables(self._model)
         self._momenta = _local_momenta(self._model, self._tables)
         for table, weight_RD in self._tables.items():

@@ -57,7 +57,9 @@ class ModelConfig:
     table_learning_rate: float = 0.05
     """Of row-wise Adagrad, for the tables."""
     dense_learning_rate: float = 0.002
-    """Of Adam, for everything else."""
+    """Of Adam, for everything else but the heads' biases."""
+    bias_learning_rate: float = 0.02
+    """Of Adam, for each head's bias: how fast the level of a probability follows a change of its base rate."""
     task_weights: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TASKS, 1.0))
     """Weight of each task's loss."""
     seed: int = 7
@@ -76,7 +78,7 @@ class ModelConfig:
                 yield f"model.{key}: expected one or more layers of at least 1 unit, got {units}; name them"
         if not 0.0 <= self.gate_dropout < 1.0:
             yield f"model.gate_dropout: expected 0 to below 1, got {self.gate_dropout}; lower it"
-        for key in ("table_learning_rate", "dense_learning_rate"):
+        for key in ("table_learning_rate", "dense_learning_rate", "bias_learning_rate"):
             if getattr(self, key) <= 0.0:
                 yield f"model.{key}: expected more than 0, got {getattr(self, key)}; raise it"
         yield from self._table_problems()

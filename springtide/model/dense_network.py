@@ -26,6 +26,9 @@ _PRODUCTS = [
 FIRST_LOGIT = -2.0
 """Where every head's bias starts: behaviours are rare."""
 
+HEAD_BIASES = ("out.bias_PH",)
+"""Parameters that set each head's level; they may learn faster than the rest."""
+
 
 class DenseNetwork(nn.Module):
     """Encoder, backbone, towers, position tower and behaviour graph."""
