@@ -125,6 +125,7 @@ class LearningPolicy:
         self._memory: dict[int, UserMemory] = defaultdict(UserMemory)
         self._slates: dict[str, Slate] = {}
         self._due: list[tuple[int, str, str]] = []
+        self._seen: set[str] = set()
         self._fresh: list[Sample] = []
         self._arrived = np.ones((2, len(TASKS)))  # labels within the observation window, labels in all
         self._scorer: TableScorer | None = None
@@ -140,8 +141,11 @@ class LearningPolicy:
         return [self._slate(request_id, user, time_ms, alive) for request_id, user, time_ms in rows]
 
     def learn(self, slates: Sequence[SlateResponse], events: Sequence[AnyEvent]) -> None:
-        """See what has happened; learn what is due."""
+        """See what has happened; learn what is due. A repeated event is none."""
         for event in events:
+            if event.event_id in self._seen:
+                continue
+            self._seen.add(event.event_id)
             if isinstance(event, Impression):
                 self._shown(event)
             elif isinstance(event, Label):

@@ -92,6 +92,8 @@ def check_drained(run: Finished) -> Iterator[Bar]:
     letters = total(run.samples, metric_names.DEAD_LETTERS)
     expired = total(run.samples, metric_names.DEAD_LETTERS, reason="orphan_expired")
     yield at_most("dead letters, but for purchases whose click is past its window", letters - expired, 0, "messages")
+    late = total(run.samples, metric_names.TRAIN_LATE)
+    yield at_most("final slates that came after their day was learned", late, 0, "slates")
     yield at_most("unasked restarts of processes", crashes, 0, "restarts")
 
 

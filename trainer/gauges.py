@@ -22,7 +22,7 @@ class Gauges:
         self._refused = _counter("springtide_bundles_refused_total", "Bundles not published.", "chain")
         self._repeated = Gauge("springtide_train_repeated_rows", "Rows refused as seen before, since start.")
         self._unjudged = Gauge("springtide_train_unjudged_slates", "Final slates without held scores, since start.")
-        self._late = Gauge("springtide_train_late_slates", "Final slates of days already learned, since start.")
+        self._late = Gauge(metric_names.TRAIN_LATE, "Final slates of days already learned, since start.")
         self._lag = Gauge(metric_names.CONSUMER_LAG, "Records that lie ahead.", ["stage", "topic", "partition"])
         self._dead = _counter(metric_names.DEAD_LETTERS, "Messages that could not be used.", "process", "reason")
         self._arrived = Gauge(

@@ -27,6 +27,9 @@ from springtide.model.network import build_network
 
 _WEIGHT = "tables.embedding_bags.{table}.weight"
 
+ADAM_BETAS = (0.9, 0.98)
+"""The second moment forgets within 50 steps: a simulated day is about as many, and the first ones are far larger."""
+
 Tensors = dict[str, Tensor]
 
 
@@ -47,7 +50,8 @@ class ShardedNetwork:
             [
                 {"params": rest, "lr": config.dense_learning_rate},
                 {"params": level, "lr": config.bias_learning_rate},
-            ]
+            ],
+            betas=ADAM_BETAS,
         )
         self._tables = _local_tables(self._model)
         self._momenta = _local_momenta(self._model, self._tables)

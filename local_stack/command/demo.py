@@ -42,7 +42,7 @@ def run_replay(given: Namespace) -> int:
     """Run the loop on a logged stream."""
     sets = [
         "simulator.mode=replay",
-        "trainer.keep_scores=true",
+        "trainer.keep_scores=true",  # the summary compares them
         f"replay.file={given.file.absolute()}",
         f"replay.mapping={mapping_file(given.mapping)}",
     ]

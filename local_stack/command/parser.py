@@ -29,7 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_demo(verbs: Verbs) -> None:
     verb = verbs.add_parser("demo", help="run the whole loop on this machine", description=demo.DEMO)
-    _add_run_flags(verb)
+    _add_run_flags(verb, "demo")
     verb.add_argument("--days", type=float, help="simulated days of the story")
     verb.add_argument("--seed", type=int, help="seed of the simulated world")
     verb.add_argument("--speed", type=float, help="simulated seconds per second; 0: as fast as the loop follows")
@@ -43,12 +43,14 @@ def _add_replay(verbs: Verbs) -> None:
         "--mapping", required=True, help="TOML file that says which column means what, or a name in config/replay"
     )
     verb.add_argument("--speed", type=float, help="logged seconds per second; 0: as fast as the loop follows")
-    _add_run_flags(verb)
+    _add_run_flags(verb, "replay")
     verb.set_defaults(act=demo.run_replay)
 
 
-def _add_run_flags(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--profile", default="demo", metavar="NAME", help="settings: config/NAME.toml (default: demo)")
+def _add_run_flags(verb: argparse.ArgumentParser, profile: str) -> None:
+    verb.add_argument(
+        "--profile", default=profile, metavar="NAME", help=f"settings: config/NAME.toml (default: {profile})"
+    )
     verb.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="sets", help="override one setting"
     )

@@ -1,4 +1,4 @@
-"""A replayed log's probabilities before learning, against what popularity and a user's own rate would have said."""
+"""A replayed log's probabilities before learning, against popularity and a user's own rate from the same rows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from local_stack.summary import Bar, Finished
+from local_stack.summary import Bar, Finished, at_least
 from local_stack.verification.log_join import expected_rows
 from springtide.contracts.tasks import TASKS
+from springtide.contracts.topics import DAY_MS
 from springtide.quality.auc import exact_auc
+from springtide.runtime.config import LabelsConfig
+from springtide.runtime.settings import build_sections, milliseconds
 
 CHAINS: Final = ("daily", "minute")
 SMOOTHING: Final = 10.0
@@ -26,12 +29,17 @@ Floats = NDArray[np.float64]
 def check_progressive(run: Finished) -> Iterator[Bar]:
     """Hold each chain's AUC on all rows that it scored against the baselines' AUC on the same rows."""
     expected = expected_rows(run)
+    labels: LabelsConfig = build_sections(run.plan.values, {"labels": LabelsConfig})["labels"]
     for chain in CHAINS:
         scored = read_scores(run.plan.state / "trainer" / "scores" / chain)
         rows = expected.merge(scored, on=["request_id", "item_id"], suffixes=("", "_p"))
+        yield at_least(
+            f"progressive: rows of whole days that the {chain} chain scored", *_scored(expected, rows), "rows"
+        )
         for task in TASKS:
             if rows[task].any():
-                yield from progressive_bars(rows, chain, task)
+                known_ms = known_by(rows, chain, task, milliseconds(labels.observed_age))
+                yield from progressive_bars(rows, chain, task, known_ms)
 
 
 def read_scores(folder: Path) -> pd.DataFrame:
@@ -44,11 +52,19 @@ def read_scores(folder: Path) -> pd.DataFrame:
     return rows.drop_duplicates(["request_id", "item_id"], keep="last")[["request_id", "item_id", *TASKS]]
 
 
-def progressive_bars(rows: pd.DataFrame, chain: str, task: str) -> Iterator[Bar]:
+def _scored(expected: pd.DataFrame, rows: pd.DataFrame) -> tuple[int, int]:
+    """Return how many rows were scored, and how many the log holds, up to the last day but one that was scored."""
+    if rows.empty:
+        return 0, len(expected)
+    last = rows["time_ms"].max() // DAY_MS
+    return int((rows["time_ms"] // DAY_MS < last).sum()), int((expected["time_ms"] // DAY_MS < last).sum())
+
+
+def progressive_bars(rows: pd.DataFrame, chain: str, task: str, known_ms: NDArray[np.int64]) -> Iterator[Bar]:
     """Yield one bar per baseline."""
     labels_N = rows[task].to_numpy(np.float64)
     model = exact_auc(rows[f"{task}_p"].to_numpy(np.float64), labels_N) or 0.0
-    for name, scores_N in baselines(rows, task).items():
+    for name, scores_N in baselines(rows, task, known_ms).items():
         auc = exact_auc(scores_N, labels_N) or 0.0
         yield Bar(
             bar=f"progressive AUC of {task}, {chain} chain, {len(rows)} rows; over {name}",
@@ -56,26 +72,48 @@ def progressive_bars(rows: pd.DataFrame, chain: str, task: str) -> Iterator[Bar]
         )  # fmt: skip
 
 
-def baselines(rows: pd.DataFrame, task: str) -> dict[str, Floats]:
-    """Score each row by what had happened before its moment: more than a chain knows, which waits for its labels."""
+def baselines(rows: pd.DataFrame, task: str, known_ms: NDArray[np.int64]) -> dict[str, Floats]:
+    """Score each row by the rows before it whose label was known by then: what counting alone would have said.
+
+    Args:
+        rows: user_id, item_id, time_ms and the task's label.
+        task: whose label is counted.
+        known_ms: when a chain could first learn from each row, (N,).
+    """
     mean = float(rows[task].mean())
     labels: dict[str, Counter[str]] = {"item_id": Counter(), "user_id": Counter()}
     shown: dict[str, Counter[str]] = {"item_id": Counter(), "user_id": Counter()}
     scores = {name: np.zeros(len(rows)) for name in ("item popularity", "item rate", "user rate")}
-    keys = {key: rows[key].to_list() for key in labels}
-    exposed = [(time, 0, place) for place, time in enumerate(rows["time_ms"])]
-    labelled = [(time, 1, place) for place, time in enumerate(rows[f"{task}_ms"]) if time >= 0]
-    for _, kind, place in sorted(exposed + labelled):
-        names = {key: values[place] for key, values in keys.items()}
-        if kind == 1:
-            for key, name in names.items():
-                labels[key][name] += 1
+    names = {key: rows[key].to_list() for key in labels}
+    truth = rows[task].to_list()
+    asked = [(time, 0, place) for place, time in enumerate(rows["time_ms"].tolist())]
+    told = [(time, 1, place) for place, time in enumerate(known_ms.tolist())]
+    for _, kind, place in sorted(asked + told):
+        item, user = names["item_id"][place], names["user_id"][place]
+        if kind == 0:
+            scores["item popularity"][place] = labels["item_id"][item]
+            scores["item rate"][place] = _rate(labels["item_id"][item], shown["item_id"][item], mean)
+            scores["user rate"][place] = _rate(labels["user_id"][user], shown["user_id"][user], mean)
             continue
-        rates = {
-            key: (labels[key][name] + SMOOTHING * mean) / (shown[key][name] + SMOOTHING) for key, name in names.items()
-        }
-        scores["item popularity"][place] = labels["item_id"][names["item_id"]]
-        scores["item rate"][place], scores["user rate"][place] = rates["item_id"], rates["user_id"]
-        for key, name in names.items():
+        for key, name in (("item_id", item), ("user_id", user)):
+            labels[key][name] += truth[place]
             shown[key][name] += 1
     return scores
+
+
+def known_by(rows: pd.DataFrame, chain: str, task: str, observed_age_ms: int) -> NDArray[np.int64]:
+    """Return when the chain may first learn each row's label.
+
+    The daily chain scores a day once it has learned the day before; the minute chain learns a row at its observation
+    age, and a label that comes later when it comes.
+    """
+    times_N = rows["time_ms"].to_numpy(np.int64)
+    if chain == "daily":
+        return (times_N // DAY_MS + 1) * DAY_MS
+    labelled_N = rows[f"{task}_ms"].to_numpy(np.int64)
+    known_N: NDArray[np.int64] = np.maximum(times_N + observed_age_ms, labelled_N)
+    return known_N
+
+
+def _rate(labels: int, shown: int, mean: float) -> float:
+    return (labels + SMOOTHING * mean) / (shown + SMOOTHING)

@@ -12,13 +12,13 @@ const EDGES = [
   ["simulator", "kafka", "events", "M125 80 Q 300 128 600 118"],
   ["kafka", "joiner", "samples", "M730 100 L870 62"],
   ["kafka", "features", "features", "M730 130 L870 165"],
-  ["joiner", "trainer", "learned", "M930 80 Q 900 235 730 240"],
+  ["joiner", "trainer", "learned", "M1000 55 C 1130 55 1110 250 730 240"],
   ["features", "feature_store", null, "M870 185 Q 640 165 460 172"],
   ["feature_store", "serving", null, "M395 150 V80"],
   ["feature_store", "trainer", null, "M460 188 L600 228"],
   ["trainer", "serving", "bundles", "M600 250 Q 250 275 345 80"],
 ];
-const LABELS = { requests: [260, 46], events: [215, 128], samples: [795, 64], features: [800, 140], learned: [955, 238], bundles: [245, 246] };
+const LABELS = { requests: [260, 46], events: [215, 128], samples: [795, 64], features: [840, 126], learned: [935, 262], bundles: [245, 246] };
 const OWNER = (instance, node) => instance === node || instance.startsWith(`${node}`) || instance === `streaming_${node}`;
 
 export function drawLoop(holder, panels) {
@@ -32,8 +32,8 @@ export function drawLoop(holder, panels) {
     return `<g data-testid="node-${node}"><rect class="node ${kind}" x="${x}" y="${y}" width="130" height="50" rx="8"/><text x="${x + 65}" y="${y + 30}" text-anchor="middle">${title}</text>
       <title>${escape(state ? state.status : "")}</title></g>`;
   });
-  holder.innerHTML = `<svg viewBox="0 0 1060 285" role="img" aria-label="the loop with live rates" width="100%">
+  holder.innerHTML = `<svg viewBox="0 0 1090 285" role="img" aria-label="the loop with live rates" width="100%">
     <defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="var(--soft)"/></marker></defs>
     ${drawn.join("")}${boxes.join("")}${labels.join("")}
-    <text x="1040" y="20" text-anchor="end" class="soft">gateway p50 ${number((panels.loop.request_p50_s ?? 0) * 1000, 2)} ms, p99 ${number((panels.loop.request_p99_s ?? 0) * 1000, 2)} ms · ${number(panels.loop.fallbacks)} fallbacks of ${number(panels.loop.requests)}</text></svg>`;
+    <text x="1080" y="16" text-anchor="end" class="soft">gateway p50 ${number((panels.loop.request_p50_s ?? 0) * 1000, 2)} ms, p99 ${number((panels.loop.request_p99_s ?? 0) * 1000, 2)} ms · ${number(panels.loop.fallbacks)} fallbacks of ${number(panels.loop.requests)}</text></svg>`;
 }

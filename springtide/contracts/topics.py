@@ -24,6 +24,7 @@ class TopicSpec:
 EVENTS: Final = TopicSpec(name="events", key="user_id", partitioned=True, compacted=False)
 CATALOGUE: Final = TopicSpec(name="catalogue", key="item_id", partitioned=False, compacted=True)
 SAMPLES: Final = TopicSpec(name="samples", key="request_id", partitioned=True, compacted=False)
+"""A row lies in the partition of its events, so that a partition's rows follow one watermark."""
 FEATURES: Final = TopicSpec(name="features", key="entity:id", partitioned=True, compacted=True)
 MODEL_UPDATES: Final = TopicSpec(name="model-updates", key="chain", partitioned=False, compacted=False)
 METRICS: Final = TopicSpec(name="metrics", key="process", partitioned=False, compacted=False)

@@ -20,9 +20,9 @@ class Outbox:
         self._messages: list[Message] = []
 
     def add_row(self, row: Sample) -> None:
-        """Say a row."""
+        """Say a row, into the partition of its events: a partition of rows then follows one watermark."""
         self._ledger.rows[row.phase] += 1
-        self._messages.append(Message(SAMPLES.name, row.request_id.encode(), encode(row)))
+        self._messages.append(Message(SAMPLES.name, row.request_id.encode(), encode(row), self._partition))
 
     def reject(self, reason: Reason, detail: str, held: Held) -> None:
         """Put a record to the dead letters."""

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from local_stack.verification.log_join import join_log, read_log
-from local_stack.verification.progressive import baselines, progressive_bars, read_scores
+from local_stack.verification.progressive import baselines, known_by, progressive_bars, read_scores
 
 ATTRIBUTION = {"click": timedelta(minutes=30), "cart": timedelta(hours=6), "purchase": timedelta(days=1)}
 MAPPING = {
@@ -48,21 +48,21 @@ def test_a_label_goes_to_its_users_last_exposure_within_the_window(tmp_path: Pat
     assert not rows["click"].any()
 
 
-def test_baselines_know_only_what_came_before() -> None:
+def test_baselines_know_only_what_a_chain_could_have_learned() -> None:
     rows = pd.DataFrame(
-        {
-            "user_id": ["u1", "u1", "u2"],
-            "item_id": ["a", "a", "a"],
-            "time_ms": [0, 10, 20],
-            "cart_ms": [10, -1, -1],
-            "cart": [1, 0, 0],
-        }
+        {"user_id": ["u1", "u1", "u2"], "item_id": ["a", "a", "a"], "time_ms": [0, 10, 20], "cart": [1, 0, 0]}
     )
-    scores = baselines(rows, "cart")
+    scores = baselines(rows, "cart", np.array([10, 15, 25]))
     assert scores["item popularity"].tolist() == [0, 0, 1], "a label of the same moment is not yet known"
     mean = 1 / 3
-    assert scores["user rate"].tolist() == pytest.approx([mean, 10 * mean / 11, mean])
-    assert scores["item rate"].tolist() == pytest.approx([mean, 10 * mean / 11, (1 + 10 * mean) / 12])
+    assert scores["user rate"].tolist() == pytest.approx([mean, mean, mean])
+    assert scores["item rate"].tolist() == pytest.approx([mean, mean, (1 + 10 * mean) / 12])
+
+
+def test_the_daily_chain_knows_yesterday_and_the_minute_chain_what_was_observed() -> None:
+    rows = pd.DataFrame({"time_ms": [5, 7], "cart_ms": [-1, 9 * HOUR * 1000]})
+    assert known_by(rows, "daily", "cart", HOUR * 1000).tolist() == [86_400_000] * 2
+    assert known_by(rows, "minute", "cart", HOUR * 1000).tolist() == [HOUR * 1000 + 5, 9 * HOUR * 1000]
 
 
 def test_a_chain_that_says_nothing_does_not_beat_a_baseline() -> None:
@@ -73,14 +73,16 @@ def test_a_chain_that_says_nothing_does_not_beat_a_baseline() -> None:
             "item_id": "a",
             "time_ms": np.arange(100) * 10,
             "cart": labels,
-            "cart_ms": np.where(labels, np.arange(100) * 10 + 1, -1),
         }
     )
-    bars = {bar.bar.split("over ")[1]: bar for bar in progressive_bars(rows.assign(cart_p=0.1), "daily", "cart")}
+    known_ms = rows["time_ms"].to_numpy() + 1
+    bars = {
+        bar.bar.split("over ")[1]: bar for bar in progressive_bars(rows.assign(cart_p=0.1), "daily", "cart", known_ms)
+    }
     assert not bars["user rate"].holds
     assert bars["user rate"].value == 0.5
     assert bars["user rate"].limit > 0.9
-    assert all(bar.holds for bar in progressive_bars(rows.assign(cart_p=labels * 0.5), "daily", "cart"))
+    assert all(bar.holds for bar in progressive_bars(rows.assign(cart_p=labels * 0.5), "daily", "cart", known_ms))
 
 
 def test_a_row_that_came_again_counts_once(tmp_path: Path) -> None:

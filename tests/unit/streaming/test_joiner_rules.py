@@ -144,6 +144,14 @@ def test_a_correction_carries_the_item_alone() -> None:
     assert row.features.item == {"price": [1.0]}
 
 
+def test_rows_go_into_the_partition_of_their_events() -> None:
+    joiner = Joiner(partition=3, windows=Windows.of(LABELS), config=JoinerConfig(trigger_records=1, outlier_run=3))
+    story = Story(joiner).tell(served(), shown()).tell(tick(T0 + 12 * HOUR, partition=3))
+    rows = [message for message in story.sent if message.topic == SAMPLES.name]
+    assert [message.partition for message in rows] == [3]
+    assert {message.key for message in rows} == {b"r1"}
+
+
 def test_a_label_that_comes_when_its_row_is_out_is_corrected_once() -> None:
     story = Story().tell(served(), shown()).until(T0 + HOUR + 1)
     late = label(Cart, T0 + 10 * MINUTE)
