@@ -94,13 +94,20 @@ def start_arms(settings: Mapping[str, ArmSettings], actor_cpus: float) -> dict[s
 
 
 def read_stats(actors: Mapping[str, ActorCalls], wait_seconds: float) -> dict[str, ActorStats]:
-    """Ask every actor; those that do not answer in time are left out."""
+    """Ask every actor; those that do not answer in time are left out.
+
+    Raises:
+        StackError: an arm's constructor failed; Ray restarts what crashes, but not that.
+    """
     references = {actor.stats.remote(): name for name, actor in actors.items()}
     done, _ = ray.wait(list(references), num_returns=len(references), timeout=wait_seconds)
     found = {}
     for reference in done:
+        name = references[reference]
         try:
-            found[references[reference]] = stats_decoder.decode(ray.get(reference))
+            found[name] = stats_decoder.decode(ray.get(reference))
+        except ray.exceptions.ActorDiedError as error:
+            raise StackError(f"arm {name}: expected it to start, got {error}", ExitCode.PROCESS_FAILED) from error
         except FAILURES:
             continue  # it is restarting: the caller sees that it is missing
     return found
