@@ -23,6 +23,12 @@ _PRODUCTS = [
 ]  # fmt: skip
 """Pairs of features whose vectors are also multiplied, element by element: who likes what."""
 
+_WIDE = [_NAMES.index("user_id"), _NAMES.index("item_id")]
+"""Features whose vectors also reach every head straight: who acts often, what is often acted on."""
+
+_WIDE_SCALE = 0.3
+"""Standard deviation of the wide part's first weights."""
+
 FIRST_LOGIT = -2.0
 """Where every head's bias starts: behaviours are rare."""
 
@@ -45,6 +51,9 @@ class DenseNetwork(nn.Module):
             EachLinear(heads, before, after) for before, after in zip(units, units[1:], strict=False)
         )
         self.out = EachLinear(heads, units[-1], 1)
+        # wide beside deep (Cheng et al. 2016): an id with few rows moves its own level before the layers know it
+        self.wide = nn.Linear(len(_WIDE) * self.dim, heads, bias=False)
+        nn.init.normal_(self.wide.weight, std=_WIDE_SCALE)
         # shallow tower beside the rest (Zhao et al. 2019); position is unknown when serving: the fallback row's vector
         first = graph.first_heads
         self.position_tower = nn.Linear(self.dim, first, bias=False) if config.position_tower else None
@@ -61,7 +70,8 @@ class DenseNetwork(nn.Module):
         hidden_BKH = self.backbone(self.encode(dense_BF, pooled_BD))
         for layer in self.towers:
             hidden_BKH = functional.relu(layer(hidden_BKH))
-        logits_BK: Tensor = self.out(hidden_BKH).squeeze(2)
+        vectors = torch.split(pooled_BD, self.dim, dim=1)
+        logits_BK: Tensor = self.out(hidden_BKH).squeeze(2) + self.wide(torch.cat([vectors[i] for i in _WIDE], dim=1))
         if self.position_tower is None:
             return logits_BK + FIRST_LOGIT
         seen_BR = self.position_tower(pooled_BD[:, -self.dim :])
