@@ -87,6 +87,11 @@ class UserFeatures:
         """Users kept."""
         return len(self._users)
 
+    @property
+    def over_budget(self) -> bool:
+        """Features are bounded by users and items; they have no budget."""
+        return False
+
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
         """Take over the stored users."""
         meta = entries.get(self._key("m"))
