@@ -93,7 +93,9 @@ class SlateBook:
                 requests.discard(slate.request_id)
                 if not requests:
                     del self._clicked[slate.user_id, fact.item_id]
-        self._delete(slate_key(self._partition, slate.request_id))
+        # What it came to is written all the same, before the partition's own entry: should its deletion be lost, the
+        # next life finds the slate as it ended, and not as it was a trigger ago, with rows still to be said.
+        self._deleted[slate_key(self._partition, slate.request_id)] = None
 
     def index_click(self, slate: Slate, fact: LabelFact) -> None:
         """Let a click of a shown item be found by user and item."""
@@ -120,7 +122,9 @@ class SlateBook:
         """Remove a label that waited for credit."""
         touch = self.touches.pop(event_id, None)
         if touch is not None:
-            self._delete(touch_key(self._partition, event_id))
+            key = touch_key(self._partition, event_id)
+            self._changed.pop(key, None)
+            self._deleted[key] = None
         return touch
 
     def waiting(self) -> Counter[Task]:
@@ -150,7 +154,3 @@ class SlateBook:
     def _put(self, key: bytes, entry: Slate | Touch) -> None:
         self._deleted.pop(key, None)
         self._changed[key] = entry
-
-    def _delete(self, key: bytes) -> None:
-        self._changed.pop(key, None)
-        self._deleted[key] = None
