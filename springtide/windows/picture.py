@@ -8,11 +8,11 @@ from typing import Final
 from springtide.contracts.tasks import Task
 from springtide.windows.proposal import TaskProposal, Window
 
-_WIDTH, _HEIGHT = 900, 420
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 640, 64, 366
+_WIDTH, _HEIGHT = 960, 430
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 660, 76, 376
 """Edges of the plot; to its right stands the legend."""
 _TICKS: Final = {"1s": 1_000, "10s": 10_000, "1m": 60_000, "10m": 600_000, "1h": 3_600_000, "6h": 21_600_000,
-                 "1d": 86_400_000, "7d": 604_800_000, "30d": 2_592_000_000}  # fmt: skip
+                 "1d": 86_400_000, "3d": 259_200_000, "7d": 604_800_000, "30d": 2_592_000_000}  # fmt: skip
 _STYLE: Final = """
   .ground { fill: #ffffff } .ink { fill: #1c2430 } .soft { fill: #5b6675 } .line { stroke: #d9dee5 }
   .click { --c: #1668b3 } .cart { --c: #b3530f } .purchase { --c: #2a7d3f }
@@ -120,4 +120,4 @@ def _legend(proposals: Mapping[Task, TaskProposal | None]) -> Iterator[str]:
 
 
 def _worth(window: Window) -> str:
-    return f"{window.text}: {window.share:.1%} ({window.low:.1%}–{window.high:.1%})"
+    return f"{window.text}: {window.share:.1%} ({100 * window.low:.1f}–{100 * window.high:.1f})"
