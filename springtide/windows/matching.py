@@ -13,6 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
+from springtide.contracts.codec import event_decoder
 from springtide.contracts.events import AnyEvent, Cart, Click, Impression, Label, Purchase
 from springtide.contracts.tasks import TASKS, Task
 from springtide.windows.delay_table import DelayTable
@@ -59,7 +62,8 @@ class DelayMatcher:
         self._rules = rules
         self.tables: dict[Task, DelayTable] = {task: DelayTable(rules.horizon_ms) for task in TASKS}
         self.counts: Counter[str] = Counter()
-        """outliers, too_old, without_impression, without_request, negative_delays, halvings."""
+        """undecodable, outliers, too_old, without_impression, without_request, negative_delays, halvings."""
+        self.first_ms: int | None = None
         self.newest_ms: int | None = None
         self._suspect_ms = self._suspects = 0
         self._slates: dict[str, _Slate] = {}
@@ -76,6 +80,15 @@ class DelayMatcher:
     def sampled(self) -> float:
         """Share of users that is looked at."""
         return self._limit / _WHOLE
+
+    def read(self, value: bytes | None) -> None:
+        """Take in one stored record; what is no event is counted."""
+        try:
+            event = event_decoder.decode(value or b"")
+        except msgspec.DecodeError:
+            self.counts["undecodable"] += 1
+        else:
+            self.take(event)
 
     def take(self, event: AnyEvent) -> None:
         """Take in one event."""
@@ -105,6 +118,7 @@ class DelayMatcher:
     def _believe(self, time_ms: int) -> bool:
         if self.newest_ms is None or time_ms - self.newest_ms <= self._rules.max_advance_ms:
             self.newest_ms, self._suspects = max(time_ms, self.newest_ms or time_ms), 0
+            self.first_ms = time_ms if self.first_ms is None else self.first_ms
             return True
         agrees = abs(time_ms - self._suspect_ms) <= self._rules.max_advance_ms
         self._suspect_ms, self._suspects = time_ms, self._suspects + 1 if agrees else 1
