@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from springtide.contracts.codec import encode, event_decoder
-from springtide.contracts.events import AnyEvent, Impression, Served, Tick
+from springtide.contracts.events import AnyEvent, Impression, Refund, Served, Tick
 from springtide.contracts.features import BEHAVIOURS
 from springtide.contracts.topics import FEATURES
 from springtide.runtime.config import LabelsConfig
@@ -160,7 +160,7 @@ class UserFeatures:
             self.dropped["outlier_time"] += 1
             return
         self.events[type(event).__name__.lower()] += 1
-        if isinstance(event, Tick):
+        if isinstance(event, Tick | Refund):  # a refund takes back no behaviour
             return
         if event.event_time_ms < (self.watermark_ms or 0) - self._remember_ms:
             self.dropped["too_late"] += 1
@@ -185,7 +185,7 @@ class UserFeatures:
             return take_served(user, event, self._width_ms)
         if isinstance(event, Impression):
             return take_impression(user, event, self._width_ms)
-        assert not isinstance(event, Tick)
+        assert not isinstance(event, Tick | Refund)
         return take_label(user, event, self._width_ms, self._catalogue)
 
     def _note(self, user_id: str, count: Count) -> None:

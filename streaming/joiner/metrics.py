@@ -50,7 +50,7 @@ class JoinerMetrics:
             waiting.update(core.waiting())
         open_slates = sum(core.book.open_slates for core in cores)
         yield GaugeMetricFamily(names.SLATES_OPEN, "slates not final", value=open_slates)
-        shown = sum(core.book.impressions_open() for core in cores)
+        shown = sum(core.book.open_impressions for core in cores)
         yield GaugeMetricFamily(names.IMPRESSIONS_OPEN, "shown items whose slate is not final", value=shown)
         held = GaugeMetricFamily(names.LABELS_WAITING, "labels that came before their slate", labels=["task"])
         for task in TASKS:

@@ -2,10 +2,10 @@
 
 from springtide.contracts.codec import encode
 from springtide.contracts.dead_letter import DeadLetter, Reason
-from springtide.contracts.samples import Sample
 from springtide.contracts.topics import DEAD_LETTER, EVENTS, SAMPLES
 from streaming.core import Message
 from streaming.joiner.ledger import Ledger
+from streaming.joiner.rows import Row
 from streaming.joiner.state import Held
 
 LARGEST_VALUE = 256 * 1024
@@ -19,10 +19,11 @@ class Outbox:
         self._partition, self._ledger = partition, ledger
         self._messages: list[Message] = []
 
-    def add_row(self, row: Sample) -> None:
+    def add_row(self, row: Row) -> None:
         """Say a row."""
         self._ledger.rows[row.phase] += 1
-        self._messages.append(Message(SAMPLES.name, row.request_id.encode(), encode(row)))
+        self._ledger.items[row.phase] += row.items
+        self._messages.append(Message(SAMPLES.name, row.key, row.value))
 
     def reject(self, reason: Reason, detail: str, held: Held) -> None:
         """Put a record to the dead letters."""

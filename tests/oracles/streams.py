@@ -23,6 +23,7 @@ LABELS = LabelsConfig(
     observation={"click": timedelta(minutes=10), "cart": timedelta(hours=1), "purchase": timedelta(hours=1)},
     attribution={"click": timedelta(minutes=30), "cart": timedelta(hours=6), "purchase": timedelta(days=1)},
     allowed_lateness=timedelta(minutes=5),
+    refund=timedelta(days=2),
 )
 
 

@@ -84,8 +84,8 @@ def test_state_is_empty_when_all_is_said() -> None:
     core = driver.run()
     assert isinstance(core, Joiner)
     assert not core.book.slates
-    assert not core.book.touches
-    assert len(core.book.timers) == 0
+    assert not core.book.strays.by_id
+    assert core.book.timers == 0
     assert set(driver.table) == {b"0/m"}
 
 

@@ -264,7 +264,7 @@ def test_records_up_to_the_applied_offset_are_skipped() -> None:
     story = Story().tell(served(), shown())
     assert not story.joiner.merge(Record(1, b"u1", encode(shown(name="other", positions=(3,)))))
     assert story.joiner.ledger.replayed == 1
-    assert next(iter(story.joiner.book.slates.values())).positions == [1, 2]
+    assert next(iter(story.joiner.book.slates.values())).positions == (1, 2)
 
 
 def test_triggers_follow_from_the_input_alone() -> None:
