@@ -40,13 +40,14 @@ def run_audit(given: Namespace) -> int:
         ConfigError: a flag or a setting breaks a rule.
         BrokerError: a topic does not exist.
     """
-    kafka, labels, _ = read_settings(given)
+    kafka, labels, values = read_settings(given)
     begin, end = read_span(given)
     try:
         slice_ms = milliseconds(parse_duration(given.slice))
     except ValueError as error:
         raise ConfigError([f"--slice: {error}; mend it"]) from error
-    span = AuditRange(from_ms=begin, to_ms=end, slice_ms=max(slice_ms, 60_000))
+    carry = values.get("joiner", {}).get("features_until", "final") == "final"
+    span = AuditRange(from_ms=begin, to_ms=end, slice_ms=max(slice_ms, 60_000), corrections_carry_features=carry)
     with ScanProgress() as progress:
         source = KafkaSource(kafka, labels, span, progress, to_end=given.to_end)
         report = audit(source, labels, span)

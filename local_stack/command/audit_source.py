@@ -33,7 +33,7 @@ class KafkaSource:
         self, kafka: KafkaConfig, labels: LabelsConfig, span: AuditRange, progress: ScanProgress, *, to_end: bool
     ) -> None:
         self._kafka, self._progress = kafka, progress
-        window_ms = milliseconds(labels.final_age)
+        window_ms = max(milliseconds(labels.final_age), milliseconds(labels.refund))
         self._since_ms = max(0, span.from_ms - window_ms - 2 * SLACK_MS)
         self._ends = None if to_end else committed(kafka)
         self.set_aside: Counter[str] = Counter()

@@ -72,7 +72,7 @@ def audit(source: AuditSource, labels: LabelsConfig, span: AuditRange) -> AuditR
     """Compare every row of the slates shown in a piece of event time, as far as their windows have closed."""
     parts: dict[int, PartitionAudit] = {}
     ages = PartitionAudit(labels, span)
-    wanted, said = Prints(ages.final_ms, ages.hold_ms), Prints(ages.final_ms, ages.hold_ms)
+    wanted, said = Prints(ages.final_ms, ages.refund_ms), Prints(ages.final_ms, ages.refund_ms)
     late: set[str] = set()
     for partition, row in _expected(source, labels, span, parts):
         wanted.add(row, late=row.request_id in parts[partition].late_requests)

@@ -27,6 +27,8 @@ class AuditRange:
     to_ms: int = 2**62
     slice_ms: int = 86_400_000
     """Event time that is joined at once; longer is faster and holds more."""
+    corrections_carry_features: bool = True
+    """False where `joiner.features_until` is `observed`."""
 
 
 class PartitionAudit:
@@ -36,7 +38,9 @@ class PartitionAudit:
         self._labels, self._span = labels, span
         self._lateness_ms = milliseconds(labels.allowed_lateness)
         self.final_ms = milliseconds(labels.final_age)
-        self.hold_ms = self.final_ms
+        self.refund_ms = milliseconds(labels.refund)
+        self.hold_ms = max(self.final_ms, self.refund_ms)
+        """Event time after an impression up to which its events are held: refunds may come late."""
         self.newest_ms: int | None = None
         self.first_ms: int | None = None
         self.late_requests: set[str] = set()
@@ -102,7 +106,8 @@ class PartitionAudit:
         loose = [event for user in users for event in self._loose.get(user, ())]
         rivals = {key for event in loose for key in self._of_user.get(event.user_id, ())}
         events = [event for key in sorted(chosen | rivals) for event in self._requests[key]] + loose
-        for row in batch_join(events, self._labels):
+        carry = self._span.corrections_carry_features
+        for row in batch_join(events, self._labels, corrections_carry_features=carry):
             if begin_ms <= row.impression_time_ms < end_ms:
                 yield row
         self._begin_ms = end_ms

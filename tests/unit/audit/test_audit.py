@@ -12,7 +12,7 @@ import pytest
 from springtide.audit.audit import AuditReport, audit
 from springtide.audit.batch_join import batch_join
 from springtide.audit.expected import AuditRange
-from springtide.contracts.events import AnyEvent, Click
+from springtide.contracts.events import AnyEvent, Click, Purchase, Refund
 from springtide.contracts.samples import Sample
 from tests.oracles.streams import HOUR, LABELS, disorder, make_events, with_ticks
 
@@ -46,6 +46,7 @@ def make_source(seed: int, *, days: int = 6, until_ms: int = 10 * DAY) -> Stored
         for day in range(days)
         for event in renamed(make_events(seed + day, slates=30, users=8, start_ms=START + day * DAY), day)
     ]
+    events += refunds_of(events, seed)
     partitions: dict[int, list[AnyEvent]] = {0: [], 1: []}
     for event in sorted(events, key=lambda event: event.event_time_ms):
         partitions[int(event.user_id[1:]) % 2].append(event)
@@ -67,8 +68,22 @@ def renamed(events: list[AnyEvent], day: int) -> Iterator[AnyEvent]:
         yield msgspec.structs.replace(event, **changes)
 
 
-def run(source: Stored, **span: int) -> AuditReport:
-    return audit(source, LABELS, AuditRange(**{"slice_ms": DAY, **span}))
+def refunds_of(events: list[AnyEvent], seed: int) -> list[AnyEvent]:
+    """Take back half of the purchases, some of them twice, some too late to count."""
+    draw = random.Random(seed)
+    bought = [event for event in events if isinstance(event, Purchase) and draw.random() < 0.5]
+    return [
+        Refund(
+            event_id=f"{event.event_id}-back{number}", user_id=event.user_id, producer="t", purchase_id=event.event_id,
+            event_time_ms=event.event_time_ms + draw.randrange(3 * DAY),
+        )
+        for event in bought
+        for number in range(draw.choice([1, 1, 2]))
+    ]  # fmt: skip
+
+
+def run(source: Stored, *, slice_ms: int = DAY, from_ms: int = 0, to_ms: int = 2**62) -> AuditReport:
+    return audit(source, LABELS, AuditRange(slice_ms=slice_ms, from_ms=from_ms, to_ms=to_ms))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -79,19 +94,20 @@ def test_right_rows_are_right_whatever_the_slices(seed: int, slice_ms: int) -> N
     report = run(source, slice_ms=slice_ms)
     assert not report.verdict, report.to_dict()
     assert report.verdict.expected == report.verdict.said == len(source.samples) > 200
+    assert sum(row.phase == "refunded" for row in source.samples) > 3
     assert source.readings == 1
     assert report.differences == []
 
 
 def test_a_range_judges_its_slates_and_no_others() -> None:
     source = make_source(1)
-    span = {"from_ms": START + 2 * DAY, "to_ms": START + 4 * DAY}
-    inside = [row for row in source.samples if span["from_ms"] <= row.impression_time_ms < span["to_ms"]]
-    report = run(source, **span)
+    begin, end = START + 2 * DAY, START + 4 * DAY
+    inside = [row for row in source.samples if begin <= row.impression_time_ms < end]
+    report = run(source, from_ms=begin, to_ms=end)
     assert not report.verdict, report.to_dict()
     assert report.verdict.expected == len(inside) < len(source.samples)
     source.samples = inside
-    assert run(source, **span).verdict.said == len(inside)
+    assert run(source, from_ms=begin, to_ms=end).verdict.said == len(inside)
 
 
 def test_a_wrong_a_missing_an_extra_and_a_twofold_row_are_each_named() -> None:
@@ -122,11 +138,12 @@ def test_a_wrong_a_missing_an_extra_and_a_twofold_row_are_each_named() -> None:
 
 def test_what_is_not_closed_yet_is_not_judged() -> None:
     source = make_source(3, until_ms=0)
-    newest = max(event.event_time_ms for events in source.partitions.values() for event in events)
-    source.samples = [row for row in source.samples if row.impression_time_ms < newest - 24 * HOUR]
     report = run(source)
     assert not report.verdict, report.to_dict()
     assert 0 < report.verdict.expected < len(source.samples)
+    closed_ms = report.judged.due_before_ms - 24 * HOUR
+    source.samples = [row for row in source.samples if row.impression_time_ms < closed_ms]  # the rest is not out yet
+    assert not run(source).verdict
     half_open = run(Stored({0: source.partitions[0], 1: source.partitions[1][:40]}, source.samples))
     assert half_open.empty  # one partition stands still: its watermark bounds the rest
 
