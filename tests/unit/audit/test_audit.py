@@ -138,6 +138,8 @@ def test_a_wrong_a_missing_an_extra_and_a_twofold_row_are_each_named() -> None:
 
 def test_what_is_not_closed_yet_is_not_judged() -> None:
     source = make_source(3, until_ms=0)
+    for number, events in source.partitions.items():
+        source.partitions[number] = [event for event in events if event.event_time_ms < START + 5.5 * DAY]
     report = run(source)
     assert not report.verdict, report.to_dict()
     assert 0 < report.verdict.expected < len(source.samples)
