@@ -216,8 +216,9 @@ class UserFeatures:
 
     def _flush(self, user_id: str, moment: int) -> list[Message]:
         user = self._users.get(user_id)
-        if user is None:
+        if user is None or moment <= user.flushed_ms:  # an interrupted trigger has done it already
             return []
+        user.flushed_ms = moment
         told = bool(user.buckets)
         row = user_row(user_id, user, moment) if told else None
         self._tidy(user_id, user, moment)
