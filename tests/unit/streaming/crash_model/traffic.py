@@ -32,6 +32,7 @@ DENSE = JoinerConfig(
 SPARSE = dataclasses.replace(DENSE, trigger_every=timedelta(seconds=120), trigger_records=28)
 """A slate may live and die between two triggers."""
 
+_LABELS: tuple[type[Click] | type[Cart] | type[Purchase], ...] = (Click, Click, Cart, Purchase)
 _Arrival = tuple[int, AnyEvent | bytes]
 
 
@@ -91,7 +92,7 @@ def _slate(draw: random.Random, request: str, user: str, time: int) -> Iterator[
             positions=[1, 2, 3][: draw.randint(1, 3)],
         )  # fmt: skip
     for number in range(draw.randrange(5)):
-        kind: type[Click | Cart | Purchase] = draw.choice([Click, Click, Cart, Purchase])
+        kind = draw.choice(_LABELS)
         delay = draw.choice([-3, 0, 10, 20, 30, 60, 61, 120, 150, 180, 181]) * SECOND
         named = kind is not Purchase or draw.random() < 0.6
         yield kind(
