@@ -14,7 +14,7 @@ EXIT_CODE: Final = 86
 POINTS: Final = (
     "recovering",  # some of the changelog is read
     "recovered",
-    "merged",  # a record is taken in
+    "merging",  # a record is about to be taken in
     "collected",  # rows are made, none is sent
     "row-batch-acknowledged",  # some rows are there, perhaps not all
     "rows-acknowledged",
@@ -25,7 +25,6 @@ POINTS: Final = (
     "committing",
     "committed",
     "revoking",  # partitions are being taken away
-    "assigned",  # partitions have been given, nothing is recovered
 )
 
 
