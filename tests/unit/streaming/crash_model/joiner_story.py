@@ -9,11 +9,11 @@ from streaming.joiner.join import Joiner
 from streaming.joiner.windows import Windows
 from tests.unit.streaming.crash_model.process import SOUND, Protocol
 from tests.unit.streaming.crash_model.runs import Run
-from tests.unit.streaming.crash_model.traffic import DENSE, LABELS, SPARSE, make_log
+from tests.unit.streaming.crash_model.traffic import DENSE, POLICIES, SPARSE, make_log
 from tests.unit.streaming.crash_model.verdict import Verdict, judge
 
 CRASHES = 10
-WINDOWS = Windows.of(LABELS)
+WINDOWS = [Windows.of(labels) for labels in POLICIES]
 
 
 class Forgetful(Joiner):
@@ -51,9 +51,9 @@ GUARDS: Mapping[str, Guard] = {
 
 
 def make_joiner(seed: int, kind: type[Joiner] = Joiner) -> Callable[[], Core]:
-    """Make joiners with many triggers for the even seeds, with few for the odd ones."""
-    config = (DENSE, SPARSE)[seed % 2]
-    return lambda: kind(partition=0, windows=WINDOWS, config=config)
+    """Make joiners with many triggers for the even seeds, with few for the odd ones; with each policy in turn."""
+    config, windows = (DENSE, SPARSE)[seed % 2], WINDOWS[seed // 2 % len(WINDOWS)]
+    return lambda: kind(partition=0, windows=windows, config=config)
 
 
 def one_seed(seed: int, protocol: Protocol = SOUND, kind: type[Joiner] = Joiner) -> Verdict:

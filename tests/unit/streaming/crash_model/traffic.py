@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from springtide.contracts.codec import encode
-from springtide.contracts.events import AnyEvent, Cart, Click, Impression, Purchase, Served, Tick
+from springtide.contracts.events import AnyEvent, Cart, Click, Impression, Purchase, Refund, Served, Tick
 from springtide.runtime.config import LabelsConfig
 from streaming.config import JoinerConfig
 from streaming.core import Record
@@ -19,6 +19,13 @@ LABELS = LabelsConfig(
     attribution={"click": timedelta(seconds=60), "cart": timedelta(seconds=120), "purchase": timedelta(seconds=180)},
     allowed_lateness=timedelta(milliseconds=LATENESS_MS),
     max_advance=timedelta(seconds=400),
+    refund=timedelta(seconds=200),
+)
+POLICIES = (
+    LABELS,
+    dataclasses.replace(LABELS, ages=(timedelta(seconds=5), timedelta(seconds=90)), negative_keep=0.5),
+    dataclasses.replace(LABELS, policy="fast"),
+    dataclasses.replace(LABELS, policy="close"),
 )
 DENSE = JoinerConfig(
     trigger_every=timedelta(seconds=20),
@@ -95,7 +102,13 @@ def _slate(draw: random.Random, request: str, user: str, time: int) -> Iterator[
         kind = draw.choice(_LABELS)
         delay = draw.choice([-3, 0, 10, 20, 30, 60, 61, 120, 150, 180, 181]) * SECOND
         named = kind is not Purchase or draw.random() < 0.6
-        yield kind(
+        label = kind(
             event_id=f"{request}-l{number}", user_id=user, event_time_ms=shown_ms + delay, producer="model",
             request_id=request if named else "", item_id=draw.choice(items),
         )  # fmt: skip
+        yield label
+        if kind is Purchase and draw.random() < 0.5:
+            yield Refund(
+                event_id=f"{request}-b{number}", user_id=user, producer="model", purchase_id=label.event_id,
+                event_time_ms=label.event_time_ms + draw.choice([1, 20, 60, 150, 250]) * SECOND,
+            )  # fmt: skip
