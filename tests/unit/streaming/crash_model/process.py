@@ -86,10 +86,9 @@ class Process:
 
 
 def in_order(writes: list[Write], protocol: Protocol) -> list[Write]:
-    """Sort a trigger's writes; the core gives them as entries, meta, deletions."""
-    entries = [write for write in writes if _kind(write) == "entry"]
-    meta = [write for write in writes if _kind(write) == "meta"]
-    deletions = [write for write in writes if _kind(write) == "deletion"]
+    """Sort a trigger's writes anew; the core gives entries, meta, and then deletions and what stands for them."""
+    at = next(number for number, write in enumerate(writes) if _kind(write) == "meta")
+    entries, meta, deletions = writes[:at], writes[at : at + 1], writes[at + 1 :]
     if not protocol.state_before_deletion:
         gone = {write.key for write in deletions}
         entries = [write for write in entries if write.key not in gone]
