@@ -6,7 +6,9 @@ import argparse
 import json
 from argparse import Namespace
 from collections.abc import Mapping
+from typing import Literal
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -112,24 +114,26 @@ def _note(matchers: list[DelayMatcher]) -> str:
 
 
 def _print(proposals: Mapping[Task, TaskProposal | None], note: str) -> None:
-    console = Console()
-    table = Table(title=note, title_justify="left", title_style="dim")
-    for column in ("task", "labels", "observation", "catches", "attribution", "catches", "seen up to", "doubt"):
-        table.add_column(column, justify="right" if column in ("labels", "catches") else "left")
+    console = Console(highlight=False)
+    console.print(note, style="dim", soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("task", "labels", "observation catches", "attribution catches", "seen to"):
+        justify: Literal["left", "right"] = "left" if column == "task" else "right"
+        table.add_column(column, justify=justify, no_wrap=True)
     for task, proposal in proposals.items():
         if proposal is None:
-            table.add_row(task, "", "", "", "", "", "", "too few labels to say")
+            table.add_row(task, "too few", "?", "?", "")
             continue
-        early, late = proposal.observation, proposal.attribution
-        reach = f"{proposal.curve.reach_ms / 3_600_000:,.1f} h"
-        table.add_row(
-            task, f"{proposal.curve.labels:,}", early.text, _share(early), late.text, _share(late), reach,
-            proposal.doubt,
-        )  # fmt: skip
+        early, late, curve = proposal.observation, proposal.attribution, proposal.curve
+        reach = f"{curve.reach_ms / 3_600_000:,.0f} h"
+        table.add_row(task, f"{curve.labels:,}", _worth(early), _worth(late), reach)
     console.print(table)
+    for task, proposal in proposals.items():
+        if proposal is not None and proposal.doubt:
+            console.print(f"{task}: {proposal.doubt}", style="yellow", soft_wrap=True)
     for line in settings_lines(proposals):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, markup=False, soft_wrap=True)
 
 
-def _share(window: Window) -> str:
-    return f"{window.share:.1%} ({100 * window.low:.1f}–{100 * window.high:.1f})"
+def _worth(window: Window) -> str:
+    return f"{window.text}: {window.share:.1%} ({100 * window.low:.1f}–{100 * window.high:.1f})"

@@ -28,6 +28,8 @@ class RealLog:
     """The slice keeps one user in so many..."""
     hours: float
     """...and this much event time from the first row on."""
+    step: str
+    """Event time between two ticks of its replay."""
     trigger_every: str
     """Watermark advance between two triggers, as much as suits the log's density; less than the replay's settling."""
 
@@ -39,11 +41,11 @@ class RealLog:
 
 RETAILROCKET = RealLog(
     name="retailrocket", file="retailrocket-events.csv.gz", user_column=1, time_column=0, header=True, one_user_in=10,
-    hours=24 * 30, trigger_every="6h",
+    hours=24 * 30, step="1h", trigger_every="6h",
 )  # fmt: skip
 TAOBAO = RealLog(
     name="taobao", file="taobao-2h.csv.gz", user_column=0, time_column=4, header=False, one_user_in=12, hours=24,
-    trigger_every="5m",
+    step="5m", trigger_every="5m",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,55 +22,80 @@ from simulator.replay.telling import LogTeller
 from springtide.contracts.samples import Sample
 from springtide.contracts.tasks import TASKS
 from springtide.runtime.config import KafkaConfig, LabelsConfig
+from springtide.runtime.kafka import make_consumer
 from springtide.runtime.settings import build_sections, read_profile
 from tests.integration.simulator.conftest import Launch
 from tests.integration.simulator.real_logs import RETAILROCKET, ROOT, TAOBAO, RealLog, cut_slice, find_log
-from tests.integration.streaming.worker_process import StreamProcess, count_of, read_rows, wait_until
+from tests.integration.streaming.worker_process import StreamProcess, committed, count_of, read_rows, wait_until
 from tests.oracles.batch_join import batch_join, compare
 
 SEED = 17
-KILLS = 3
+PATIENCE_S = 400.0
 LEAST_SPEED = 100
 LABELS: LabelsConfig = build_sections(read_profile(ROOT / "config" / "base.toml"), {"labels": LabelsConfig})["labels"]
 
 
-def replay_flags(log: Path, mapping: Path) -> tuple[str, ...]:
+def replay_flags(file: Path, log: RealLog) -> tuple[str, ...]:
     windows = ", ".join(f'{task} = "{LABELS.attribution[task].total_seconds():g}s"' for task in TASKS)
     return (
-        'simulator.mode="replay"', f"replay.file={log}", f"replay.mapping={mapping}", 'replay.features_within="0s"',
+        'simulator.mode="replay"', f"replay.file={file}", f"replay.mapping={log.mapping}",
+        'replay.features_within="0s"',
         f"labels.attribution={{ {windows} }}", "replay.duplicates=0.05", "replay.out_of_order=0.3",
-        f"replay.fault_seed={SEED}", "simulator.settle=9h",
+        f"replay.fault_seed={SEED}", "simulator.settle=9h", f"replay.step={log.step}",
     )  # fmt: skip
 
 
-def kill_and_join(kafka: KafkaConfig, state: Path, trigger_every: str, rows: int) -> None:
-    """Let a worker join, kill it at three places of its output, and wait until the last one has joined everything."""
+def kill_and_join(
+    kafka: KafkaConfig, state: Path, log: RealLog, told: Callable[[], bool], *, events: int, rows: int
+) -> None:
+    """Let a worker join, kill it twice by what it has read and once by what it has said, then let it finish."""
     draw = random.Random(SEED)
-    places = sorted(draw.sample(range(rows // 20, rows * 9 // 10), KILLS))
-    print(f"seed {SEED}: kills when topic samples holds {places} of {rows} rows")
-    sets = ("streaming.role=joiner", "streaming.session_timeout=6s", f"joiner.trigger_every={trigger_every}")
-    for place in [*places, None]:
+    places = [draw.uniform(0.1, 0.35) * events, draw.uniform(0.5, 0.8) * events, draw.uniform(0.3, 0.8) * rows]
+    places = [round(place) for place in places]
+    print(
+        f"seed {SEED}: kills when {places[0]} and {places[1]} events are committed, and when {places[2]} rows are said"
+    )
+    group = f"{kafka.topic_prefix}springtide-joiner"
+    reached = [
+        lambda: sum(committed(kafka, group).values()) >= places[0],
+        lambda: sum(committed(kafka, group).values()) >= places[1],
+        lambda: count_of(kafka, "samples") >= places[2],
+    ]
+    sets = ("streaming.role=joiner", "streaming.session_timeout=6s", f"joiner.trigger_every={log.trigger_every}")
+    for condition in reached:
         with StreamProcess(kafka, state, *sets) as worker:
             worker.wait_ready()
-            if place is not None:
-                wait_for_rows(kafka, worker, place)
-                worker.kill()
-            else:
-                wait_until(lambda: worker.alive() and is_idle(worker), "every slate to be final", worker.log, 400)
-                assert worker.stop() == 0
+            wait_until(both(worker.alive, condition), "the place of a kill", worker.log, PATIENCE_S)
+            worker.kill()
+    with StreamProcess(kafka, state, *sets) as worker:
+        worker.wait_ready()
+        wait_until(both(worker.alive, told), "the end of the replay", worker.log, PATIENCE_S)
+        idle = both(worker.alive, lambda: is_idle(kafka, group, worker))
+        wait_until(idle, "every slate to be final", worker.log, PATIENCE_S)
+        assert worker.stop() == 0
 
 
-def wait_for_rows(kafka: KafkaConfig, worker: StreamProcess, count: int) -> None:
-    """Wait until the topic holds so many rows."""
-    wait_until(lambda: worker.alive() and count_of(kafka, "samples") >= count, f"{count} rows", worker.log, 400)
+def both(first: Callable[[], bool], second: Callable[[], bool]) -> Callable[[], bool]:
+    """Give a condition that holds when both do."""
+    return lambda: first() and second()
 
 
-def is_idle(worker: StreamProcess) -> bool:
+def is_idle(kafka: KafkaConfig, group: str, worker: StreamProcess) -> bool:
     """Tell whether all is read and no slate is open; the last ticks lie beyond every window."""
-    metrics = worker.metrics()
+    done, metrics = committed(kafka, group), worker.metrics()
+    ends = end_offsets(kafka)
+    unread = [number for number, end in ends.items() if done[number] < end]  # each has a core, and so a lag
     lags = [value for name, value in metrics.items() if name.startswith("springtide_consumer_lag_records")]
-    read = [value for name, value in metrics.items() if name.startswith("springtide_join_rows_total")]
-    return len(lags) == 2 and sum(lags) == 0 and sum(read) > 0 and metrics["springtide_join_slates_open"] == 0
+    return len(lags) >= len(unread) and sum(lags) == 0 and metrics.get("springtide_join_slates_open") == 0
+
+
+def end_offsets(kafka: KafkaConfig) -> dict[int, int]:
+    """Give the end of each partition of `events`."""
+    consumer = make_consumer(kafka, [kafka.topic("events")])
+    try:
+        return {tp.partition: end for tp, end in consumer.end_offsets(list(consumer.assignment())).items()}
+    finally:
+        consumer.close()
 
 
 def check_against_pandas(log: Path, mapping: Path, rows: list[Sample]) -> int:
@@ -93,10 +119,11 @@ def test_a_real_log_under_faults_and_kills_loses_and_changes_no_row(
     log_rows = read_log(file, read_mapping(log.mapping)).rows
     expected = batch_join([event for row in log_rows for event in told.tell(row)[0]], LABELS)
     started = time.monotonic()
-    simulator = launch(*replay_flags(file, log.mapping))
-    kill_and_join(kafka_config, tmp_path, log.trigger_every, len(expected))
+    simulator = launch(*replay_flags(file, log))
+    events = round(1.05 * sum(2 if row.meaning == "exposure" else 1 for row in log_rows))
+    kill_and_join(kafka_config, tmp_path, log, lambda: simulator.poll() is not None, events=events, rows=len(expected))
     took = time.monotonic() - started
-    assert simulator.wait(timeout=60) == 0, (tmp_path / "simulator.log").read_text()[-2000:]
+    assert simulator.poll() == 0, (tmp_path / "simulator.log").read_text()[-2000:]
     rows = read_rows(kafka_config)
     differences = compare(rows, expected)
     assert not differences, differences
