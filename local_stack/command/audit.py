@@ -64,7 +64,7 @@ def _print(report: AuditReport, source: KafkaSource, show: int) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     verdict, judged = report.verdict, report.judged
     console.print(f"{report.counts['events']:,} events read; at most {report.counts['held_most']:,} held at once")
-    for reason, number in sorted(source.set_aside.items()):
+    for reason, number in sorted((+source.set_aside).items()):
         console.print(f"set aside: {number:,} events, {reason}")
     for partition, mark in report.watermarks_ms.items():
         console.print(f"partition {partition}: watermark {day(mark)}")
