@@ -24,6 +24,7 @@ from springtide.contracts.samples import Sample
 from springtide.contracts.topics import EVENTS, SAMPLES
 from springtide.runtime.config import KafkaConfig
 from springtide.runtime.kafka import make_consumer, make_producer, servers
+from streaming.shell.failpoints import VARIABLE
 
 ROOT = Path(__file__).parents[3]
 
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[3]
 class StreamProcess:
     """One run of `python -m streaming`."""
 
-    def __init__(self, kafka: KafkaConfig, state: Path, *sets: str) -> None:
+    def __init__(self, kafka: KafkaConfig, state: Path, *sets: str, failpoint: str = "") -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -47,7 +48,9 @@ class StreamProcess:
         for text in [*(f"{key}={value}" for key, value in given.items()), *sets]:
             command += ["--set", text]
         with self.log.open("wb") as log:
-            self.child = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ})
+            self.child = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, VARIABLE: failpoint}
+            )
 
     def __enter__(self) -> "StreamProcess":
         return self
@@ -95,13 +98,15 @@ class StreamProcess:
         return True
 
 
-def wait_until(condition: Callable[[], bool], what: str, log: Path | None = None, seconds: float = 90.0) -> None:
+def wait_until(
+    condition: Callable[[], bool], what: str, log: Path | None = None, seconds: float = 90.0, pause: float = 0.1
+) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + seconds
     while not condition():
         told = log.read_text()[-4000:] if log else ""
         assert time.monotonic() < deadline, f"expected {what} within {seconds} s\n{told}"
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 def send_events(kafka: KafkaConfig, partitions: dict[int, list[AnyEvent]]) -> None:
