@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+from springtide.contracts.events import AnyEvent
 from springtide.contracts.topics import DEAD_LETTER
 from springtide.runtime.config import KafkaConfig
 from tests.integration.streaming.traffic import is_done, make_traffic
@@ -41,16 +42,17 @@ def test_rows_on_the_broker_equal_the_batch_join(kafka_config: KafkaConfig, tmp_
 
 
 def test_a_killed_worker_loses_and_changes_no_row(kafka_config: KafkaConfig, tmp_path: Path) -> None:
-    seed = 2
+    seed, lives = 2, 4
     draw = random.Random(seed)
     events, sent = make_traffic(seed, slates=400)
-    send_events(kafka_config, sent)
     group = f"{kafka_config.topic_prefix}springtide-joiner"
-    for number in range(4):
+    for number in range(lives):
         with StreamProcess(kafka_config, tmp_path, *JOINER) as process:
             process.wait_ready()
-            if number < 3:
-                wait_for_rows(kafka_config, process, count_of(kafka_config, "samples") + draw.randrange(1, 150))
+            before = count_of(kafka_config, "samples")
+            send_events(kafka_config, {partition: _part(part, number, lives) for partition, part in sent.items()})
+            if number < lives - 1:
+                wait_for_rows(kafka_config, process, before + draw.randrange(1, 40))
                 process.kill()
             else:
                 wait_until(lambda: process.alive() and is_done(kafka_config, sent, group), "the end", process.log)
@@ -58,6 +60,11 @@ def test_a_killed_worker_loses_and_changes_no_row(kafka_config: KafkaConfig, tmp
     differences = compare(read_rows(kafka_config), batch_join(events, LABELS))
     assert not differences, differences
     assert count_of(kafka_config, DEAD_LETTER.name) > 0
+
+
+def _part(events: list[AnyEvent], number: int, parts: int) -> list[AnyEvent]:
+    """Cut off one of so many equal parts."""
+    return events[number * len(events) // parts : (number + 1) * len(events) // parts]
 
 
 def test_partitions_that_move_between_workers_lose_no_row(kafka_config: KafkaConfig, tmp_path: Path) -> None:
