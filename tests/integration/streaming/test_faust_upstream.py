@@ -120,7 +120,7 @@ async def test_an_exception_acknowledges_its_event(app: faust.App) -> None:
     stream = app.stream(app.channel())
     stream.enable_acks = True
     await stream.maybe_start()
-    message = SimpleNamespace(acked=False, refcount=1, tp=TP0, topic="t", partition=0, offset=5)
+    message = SimpleNamespace(acked=False, refcount=1, tp=TP0, topic="t", partition=0, offset=5, generation_id=0)
     stream.channel.queue.put_nowait(Event(app, None, 1, {}, message))
     events = aiter(stream)
     await anext(events)

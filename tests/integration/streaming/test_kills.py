@@ -11,7 +11,7 @@ from pathlib import Path
 from springtide.runtime.config import KafkaConfig
 from streaming.shell.failpoints import EXIT_CODE, POINTS
 from tests.integration.streaming.traffic import early_labels, make_days
-from tests.integration.streaming.two_workers import SLOW_COMMITS, TwoWorkers
+from tests.integration.streaming.workers import SLOW_COMMITS, Workers
 
 KILLS = int(os.environ.get("SPRINGTIDE_CRASH_KILLS", "8"))
 SEED = int(os.environ.get("SPRINGTIDE_CRASH_SEED", "1"))
@@ -31,7 +31,7 @@ def test_a_kill_at_every_point_changes_no_row(kafka_config: KafkaConfig, tmp_pat
     seed = SEED
     events, streams = make_days(seed, days=14)
     pairs = [POINTS[number : number + 2] for number in range(0, len(POINTS), 2)]
-    with TwoWorkers(kafka_config, tmp_path, streams, parts=120) as workers:
+    with Workers(kafka_config, tmp_path, streams, parts=120) as workers:
         workers.feed()
         for process in [workers.start(0), workers.start(1)]:
             workers.wait_for_work()
@@ -45,7 +45,7 @@ def test_a_kill_at_every_point_changes_no_row(kafka_config: KafkaConfig, tmp_pat
                 assert time.monotonic() < deadline, f"seed {seed}: {pair}: expected both to reach their points"
                 workers.feed()
                 time.sleep(0.3)
-            assert [process.child.returncode for process in died] == [EXIT_CODE] * len(pair), f"seed {seed}: {pair}"
+            assert [process.wait_for_death() for process in died] == [EXIT_CODE] * len(pair), f"seed {seed}: {pair}"
             assert workers.written() > before or pair[0] == "recovering", f"seed {seed}: {pair}: nothing was done"
         differences = workers.finish(events)
     assert not differences, f"seed {seed}: {differences}"
@@ -58,10 +58,10 @@ def test_kills_at_random_moments_change_no_row(kafka_config: KafkaConfig, tmp_pa
     draw = random.Random(seed)
     events, streams = make_days(seed + 1000, days=max(4, KILLS // 3))
     assert early_labels(streams) > 0
-    with TwoWorkers(kafka_config, tmp_path, streams, parts=KILLS + 4) as workers:
+    with Workers(kafka_config, tmp_path, streams, parts=KILLS + 4) as workers:
         while kills < KILLS:
             for number, process in enumerate(workers.processes):
-                if process is None or process.child.poll() is not None:
+                if process is None or process.ended:
                     workers.start(number, *draw.choice([(), (SLOW_COMMITS,)]))
             workers.feed()
             workers.wait_for_work()
@@ -69,7 +69,7 @@ def test_kills_at_random_moments_change_no_row(kafka_config: KafkaConfig, tmp_pa
             for number in draw.choice([(0,), (1,), (0, 1)]):
                 victim = workers.processes[number]
                 assert victim is not None
-                assert victim.alive()
+                assert victim.alive(), f"seed {seed}"
                 victim.kill()
                 kills += 1
         differences = workers.finish(events)

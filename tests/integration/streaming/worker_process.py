@@ -43,6 +43,8 @@ class StreamProcess:
             "process.state_folder": state,
             "process.health_port": self.port,
         }
+        self.ended = False
+        """It was ended here, or died of its point."""
         self.log = state / f"streaming-{self.port}.log"
         command = [sys.executable, "-m", "streaming", "--config", "config/base.toml"]
         for text in [*(f"{key}={value}" for key, value in given.items()), *sets]:
@@ -78,13 +80,20 @@ class StreamProcess:
 
     def kill(self) -> None:
         """End it without a chance to tidy up."""
+        self.ended = True
         self.child.kill()
         self.child.wait()
 
     def stop(self) -> int:
         """Ask for its end and give the exit code."""
+        self.ended = True
         self.child.send_signal(signal.SIGTERM)
         return self.child.wait(30)
+
+    def wait_for_death(self, seconds: float = 90.0) -> int:
+        """Wait until it ends by itself, and give the exit code."""
+        self.ended = True
+        return self.child.wait(seconds)
 
     def wait_ready(self) -> None:
         """Wait until it has read its state and takes records."""
@@ -121,16 +130,26 @@ def send_events(kafka: KafkaConfig, partitions: dict[int, list[AnyEvent]]) -> No
     producer.close()
 
 
-def read_records(kafka: KafkaConfig, topic: str) -> Iterator[tuple[bytes, bytes]]:
-    """Read every key and value that a topic holds now."""
+def read_all(kafka: KafkaConfig, topic: str) -> Iterator[Any]:
+    """Read every record that a topic holds now."""
     consumer = make_consumer(kafka, [kafka.topic(topic)])
     try:
         ends = consumer.end_offsets(list(consumer.assignment()))
         while any(consumer.position(tp) < end for tp, end in ends.items()):
             for records in consumer.poll(timeout_ms=500).values():
-                yield from ((record.key, record.value) for record in records)
+                yield from records
     finally:
         consumer.close()
+
+
+def read_records(kafka: KafkaConfig, topic: str) -> Iterator[tuple[bytes, bytes]]:
+    """Read every key and value that a topic holds now."""
+    return ((record.key, record.value) for record in read_all(kafka, topic))
+
+
+def read_places(kafka: KafkaConfig, topic: str) -> Iterator[tuple[bytes, int]]:
+    """Read where every key of a topic lies."""
+    return ((record.key, record.partition) for record in read_all(kafka, topic))
 
 
 def count_of(kafka: KafkaConfig, topic: str) -> int:
