@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from sys import intern
 
 from springtide.contracts.tasks import Task
 from streaming.core import Write
@@ -33,6 +34,7 @@ class SlateBook:
         """Request by the event id of a purchase."""
         self._changed: dict[str, Slate] = {}
         self._forgotten: list[Slate] = []
+        self._given_up: dict[str, Slate] = {}
 
     # Restart
 
@@ -40,11 +42,14 @@ class SlateBook:
         """Take over stored entries; indexes, counts and timers follow from them."""
         self.slates = self._segments.load(entries)
         self.strays.load(entries)
+        origins: dict[bytes, bytes] = {}
         for slate in self.slates.values():
-            slate.size = 0
-            self._note_size(slate)
+            slate.origin = origins.setdefault(slate.origin, slate.origin)
+            slate.item_ids = tuple(map(intern, slate.item_ids))
+            slate.size = slate.estimate()
+            self.slate_bytes += slate.size
             self._waiting.update([held.task for held in slate.waiting])
-            if slate.origin is not None and not slate.closed:
+            if slate.origin and not slate.closed:
                 self.open_slates += 1
                 self.open_impressions += len(slate.positions)
             for fact in slate.labels:
@@ -66,7 +71,7 @@ class SlateBook:
         """Find a slate, or begin it with its first event, whichever that is."""
         slate = self.slates.get(request_id)
         if slate is None:
-            given_up = self._changed.get(request_id)
+            given_up = self._given_up.pop(request_id, None)
             slate = Slate(request_id, user_id, event_time_ms, segment=given_up.segment if given_up else 0)
             self.slates[request_id] = slate
             self.expiries.add(self._plan.expires_ms(event_time_ms), request_id)
@@ -78,7 +83,6 @@ class SlateBook:
     def changed(self, slate: Slate) -> None:
         """Note that a slate must be written."""
         self._changed[slate.request_id] = slate
-        self._note_size(slate)
 
     def schedule(self, slate: Slate) -> None:
         """Set the timer of the slate's next step."""
@@ -104,16 +108,24 @@ class SlateBook:
 
     def let_go(self, slate: Slate) -> None:
         """Nothing waits in the slate any more."""
+        if not slate.waiting:
+            return
         self._waiting.subtract([held.task for held in slate.waiting])
         slate.waiting = ()
 
     def give_up(self, slate: Slate) -> None:
-        """Drop a slate that never became complete; a later event would begin it anew."""
+        """Drop a slate that never became complete; a later event would begin it anew.
+
+        The table forgets it only after the partition's own entry: should the trigger break off before that, the next
+        life must find all that was given up, to give it up again.
+        """
         del self.slates[slate.request_id]
+        self._waiting.subtract([held.task for held in slate.waiting])
         self.slate_bytes -= slate.size
-        self._changed.pop(slate.request_id, None)
         if slate.segment:
-            self._changed[slate.request_id] = Slate(slate.request_id, segment=slate.segment)
+            self._given_up[slate.request_id] = slate
+        else:
+            self._changed.pop(slate.request_id, None)
 
     def forget(self, slate: Slate) -> None:
         """Let a closed slate go.
@@ -122,11 +134,10 @@ class SlateBook:
         must find the slate as it ended, and not as it was a trigger ago, with rows still to be said.
         """
         del self.slates[slate.request_id]
-        self.slate_bytes -= slate.size
         if slate.request_id in self._changed:
             self._forgotten.append(slate)
         else:
-            self._segments.release(slate)
+            self._release(slate)
         for fact in slate.labels:
             self._bought.pop(fact.event_id, None)
             requests = self._clicked.get((slate.user_id, fact.item_id))
@@ -134,11 +145,6 @@ class SlateBook:
                 requests.discard(slate.request_id)
                 if not requests:
                     del self._clicked[slate.user_id, fact.item_id]
-
-    def _note_size(self, slate: Slate) -> None:
-        size = slate.estimate()
-        self.slate_bytes += size - slate.size
-        slate.size = size
 
     # Labels
 
@@ -180,20 +186,30 @@ class SlateBook:
 
     @property
     def pending_bytes(self) -> int:
-        """Estimated bytes of everything that is kept."""
+        """Estimated bytes of everything that was kept at the last trigger."""
         return self.slate_bytes + self.strays.bytes
 
     def take_writes(self, meta: PartitionMeta) -> Iterator[Write]:
         """Give all changes since the last call, in the order in which they must reach the changelog."""
         changed, self._changed = self._changed, {}
+        for slate in changed.values():
+            size = slate.estimate()
+            self.slate_bytes += size - slate.size
+            slate.size = size
         yield from self._segments.write(changed.values())
-        for slate in self._forgotten:
-            self._segments.release(slate)
-        self._forgotten.clear()
+        forgotten, self._forgotten = self._forgotten, []
+        for slate in forgotten:
+            self._release(slate)
         yield from self.strays.take_changed()
         yield Write(self._meta_key, PACK(meta))
         yield from self.strays.take_deleted()
+        given_up, self._given_up = self._given_up, {}
+        yield from self._segments.write([Slate(name, segment=slate.segment) for name, slate in given_up.items()])
         yield from self._segments.delete_idle()
+
+    def _release(self, slate: Slate) -> None:
+        self.slate_bytes -= slate.size
+        self._segments.release(slate)
 
 
 def meta_key(partition: int) -> bytes:

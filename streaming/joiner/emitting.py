@@ -58,12 +58,12 @@ class Emitter:
                 continue
             slate = None if stray.fact.task == "click" else self._book.last_clicked(stray.user_id, stray.fact)
             if slate is not None:
-                self._matcher.add_label(slate, stray.fact, stray.held)
+                self._matcher.add_label(slate, stray.fact, stray.held.record)
                 continue
             self._ledger.labels[stray.fact.task, "orphan_expired"] += 1
             wanted = "one, or an earlier click of the user on the item"
             self._outbox.reject(
-                "orphan_expired", f"request_id: expected {wanted}, got neither; name the request", stray.held
+                "orphan_expired", f"request_id: expected {wanted}, got neither; name the request", stray.held.record
             )
 
     def _emit_rows(self) -> None:
@@ -76,20 +76,24 @@ class Emitter:
                 self._emit_row(slate, due_ms)
             self._book.changed(slate)
             self._book.schedule(slate)
-            self._book.schedule_corrections(slate)
+            if slate.labels:
+                self._book.schedule_corrections(slate)
 
     def _emit_row(self, slate: Slate, due_ms: int) -> None:
         """Emit the row of the slate's stage and go on to the next; the last stage closes the slate."""
         stage = self._plan.stages[slate.stage]
         closes = slate.stage + 1 == len(self._plan.stages)
-        if closes:
+        if closes and slate.labels:
             self._correct(slate)
         if stage.phase is not None:
             row = self._rows.whole(slate, stage)
-            self._ledger.sampled_out[stage.phase] += len(slate.positions) if row is None else row.sampled_out
+            left_out = len(slate.positions) if row is None else row.sampled_out
+            if left_out:
+                self._ledger.sampled_out[stage.phase] += left_out
             if row is not None:
                 self._emit(row, due_ms)
-                slate.told = row.told if stage.phase == "observed" else slate.told
+                if stage.phase == "observed":
+                    slate.told = row.told
         if not stage.keeps_features:
             slate.features = b""
         slate.stage += 1
@@ -100,14 +104,14 @@ class Emitter:
         """Keep of a slate what knows late labels, repetitions and refunds, and the clicks that labels may name."""
         for held in slate.waiting:
             if held.task is not None:
-                self._matcher.reject_item(held.task, "one never shown", held)
+                self._matcher.reject_item(held.task, held.record)
         self._book.let_go(slate)
         self._book.open_slates -= 1
         self._book.open_impressions -= len(slate.positions)
         self._ledger.slates["final"] += 1
         self._ledger.impressions["final"] += len(slate.positions)
         slate.closed, slate.told = True, ()
-        if not any(fact.task == "purchase" for fact in slate.labels):
+        if not (slate.labels and any([fact.task == "purchase" for fact in slate.labels])):
             slate.scores, slate.propensities, slate.item_ids, slate.positions = b"", b"", (), ()
 
     def _emit_corrections(self) -> None:
@@ -159,17 +163,16 @@ class Emitter:
             slate = self._book.slates.get(request_id)
             if slate is None or slate.complete or self._plan.expires_ms(slate.first_ms) >= self._watermark_ms:
                 continue
-            missing = "its slate" if slate.origin is None else "an impression of its slate"
+            missing = "its slate" if not slate.origin else "an impression of its slate"
             detail = f"request_id: expected {missing} within {self._orphan_wait}, got none; check its producer"
             for held in slate.waiting:
                 reason: Reason = "orphan_expired"
                 if held.task is not None:
                     self._ledger.labels[held.task, "orphan_expired"] += 1
-                elif slate.origin is None:
+                elif not slate.origin:
                     reason = "impression_without_served"
-                self._outbox.reject(reason, detail, held)
-            self._book.let_go(slate)
-            if slate.origin is not None:
+                self._outbox.reject(reason, detail, held.record)
+            if slate.origin:
                 self._ledger.slates["dropped"] += 1
                 self._book.open_slates -= 1
             self._book.give_up(slate)
@@ -182,7 +185,7 @@ class Emitter:
             if stray is not None:
                 self._ledger.refunds["orphan_expired"] += 1
                 detail = f"purchase_id: expected a matched purchase within {self._orphan_wait}, got none; check it"
-                self._outbox.reject("orphan_expired", detail, stray.held)
+                self._outbox.reject("orphan_expired", detail, stray.held.record)
 
     def _forget_slates(self) -> None:
         """Forget closed slates that nothing can name any more."""

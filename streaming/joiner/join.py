@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from springtide.contracts.codec import encode
 from springtide.contracts.dead_letter import Reason
 from springtide.contracts.events import Cart, Click, Event, Impression, Label, Purchase, Refund, Tick
 from springtide.contracts.tasks import Task
@@ -17,11 +16,11 @@ from streaming.core import Message, Record, Write
 from streaming.joiner.book import SlateBook, meta_key
 from streaming.joiner.emitting import Emitter
 from streaming.joiner.ledger import Ledger
-from streaming.joiner.matching import Matcher, fact_of
+from streaming.joiner.matching import Matcher, fact_of, hold
 from streaming.joiner.outbox import Outbox
 from streaming.joiner.plan import Plan
-from streaming.joiner.served import AnyInput, ServedSlate, column_problem, columns_fit, input_decoder
-from streaming.joiner.state import Held, Origin, PartitionMeta, Slate, Stray, meta_decoder
+from streaming.joiner.served import AnyInput, Origins, ServedSlate, Shapes, input_decoder
+from streaming.joiner.state import PartitionMeta, Slate, Stray, meta_decoder
 from streaming.joiner.windows import Windows
 from streaming.watermark import Watermark
 
@@ -34,7 +33,6 @@ NAMES: Final[dict[type[Event], str]] = {
     Refund: "refund",
     Tick: "tick",
 }
-MOST_ORIGINS: Final = 4096
 
 
 class Joiner:
@@ -56,7 +54,9 @@ class Joiner:
         parts = (self.book, self.ledger, self._outbox, windows)
         self.matcher = Matcher(*parts, config.labels_per_slate)
         self.emitter = Emitter(*parts, plan=self._plan, matcher=self.matcher, orphan_wait=config.orphan_wait)
-        self._origins: dict[tuple[object, ...], Origin] = {}
+        self._shapes, self._origins = Shapes(), Origins()
+        self._reach_ms = windows.lateness_ms + self._plan.memory_ms
+        """How far behind the newest event's time an event may lie and still be of use."""
 
     @property
     def applied(self) -> int:
@@ -90,8 +90,6 @@ class Joiner:
             self._meta = meta_decoder.decode(meta)
         self.book.load(entries)
         self.book.count_stock(self.ledger)
-        for slate in self.book.slates.values():
-            slate.origin = None if slate.origin is None else self._share(slate.origin)
         self._fire()
 
     def merge(self, record: Record) -> bool:
@@ -127,53 +125,54 @@ class Joiner:
     def _is_trigger(self, offset: int) -> bool:
         if offset % self._config.trigger_records == 0:
             return True
-        now, last = self.watermark_ms, self._meta.triggered_ms
-        if now is None:
+        newest, meta = self._meta.watermark.newest_ms, self._meta
+        if newest is None:
             return False
-        if last is None:
-            self._meta.triggered_ms = now
+        if meta.triggered_ms is None:
+            meta.triggered_ms = newest - self._windows.lateness_ms
             return False
-        return now - last >= self._trigger_every_ms
+        return newest - self._windows.lateness_ms - meta.triggered_ms >= self._trigger_every_ms
 
     def _take(self, event: AnyInput, record: Record) -> None:
-        """Let an event through if its partition, its time and its columns can be right, and merge it.
+        """Let an event through if its columns, its partition and its time can be right, and merge it.
 
         Raises:
             msgspec.DecodeError: a column holds something else than numbers.
         """
-        if isinstance(event, ServedSlate) and not columns_fit(event) and (problem := column_problem(record.value)):
-            self._reject("undecodable", f"served: {problem}; fix its producer", record)
-            return
-        if isinstance(event, Tick) and event.partition != self.partition:
+        if isinstance(event, ServedSlate):
+            problem = self._shapes.problem(event, record.value)
+            if problem:
+                self._reject("undecodable", f"served: {problem}; fix its producer", record)
+            elif self._in_believable_time(event, record):
+                self._take_served(event)
+        elif isinstance(event, Tick) and event.partition != self.partition:
             detail = f"tick.partition: expected {self.partition}, got {event.partition}; send it to its partition"
             self._reject("wrong_partition", detail, record)
-            return
-        if not self._in_believable_time(event.event_time_ms):
-            newest = self._meta.watermark.newest_ms
-            detail = f"event_time_ms: expected a time near {newest}, got {event.event_time_ms}; mend the clock"
-            self._reject("outlier_time", detail, record)
-            return
-        self.ledger.events[NAMES[type(event)]] += 1
-        if isinstance(event, ServedSlate):
-            self._take_served(event)
-        elif isinstance(event, Impression):
-            self._take_impression(event, record)
-        elif isinstance(event, Label):
-            self._take_label(event, record)
-        elif isinstance(event, Refund):
-            self.matcher.add_refund(event, _hold(event.event_id, None, record))
+        elif self._in_believable_time(event, record):
+            if isinstance(event, Impression):
+                self._take_impression(event, record)
+            elif isinstance(event, Label):
+                self._take_label(event, record)
+            elif isinstance(event, Refund):
+                self.matcher.add_refund(event, record)
 
-    def _in_believable_time(self, event_time_ms: int) -> bool:
+    def _in_believable_time(self, event: Event, record: Record) -> bool:
         """Refuse what lies too far ahead, and what is so old that its slate may be forgotten already."""
-        believed = self._meta.watermark.admit(event_time_ms, self._windows.max_advance_ms, self._config.outlier_run)
-        return believed and event_time_ms >= self._plan.oldest_ms(self.watermark_ms or event_time_ms)
+        watermark, time_ms = self._meta.watermark, event.event_time_ms
+        believed = watermark.admit(time_ms, self._windows.max_advance_ms, self._config.outlier_run)
+        if believed and time_ms >= (watermark.newest_ms or 0) - self._reach_ms:
+            self.ledger.events[NAMES[type(event)]] += 1
+            return True
+        detail = f"event_time_ms: expected a time near {watermark.newest_ms}, got {time_ms}; mend the clock"
+        self._reject("outlier_time", detail, record)
+        return False
 
     def _take_served(self, event: ServedSlate) -> None:
         slate = self.book.open(event.request_id, event.user_id, event.event_time_ms)
         if slate.closed or slate.served_id == event.event_id:
             self.ledger.duplicates["served"] += 1
             return
-        if slate.origin is not None:  # one request served twice: the older one counts, whichever came first
+        if slate.origin:  # one request served twice: the older one counts, whichever came first
             self.ledger.duplicates["served"] += 1
             if slate.stage or (slate.served_ms, slate.served_id) <= (event.event_time_ms, event.event_id):
                 return
@@ -189,42 +188,26 @@ class Joiner:
         """Lay down what was served as the bytes that rows are made of; equal texts are one object."""
         slate.user_id, slate.served_id, slate.served_ms = event.user_id, event.event_id, event.event_time_ms
         slate.item_ids = tuple(map(intern, event.item_ids))
-        slate.scores, slate.propensities = encode(event.scores), bytes(event.propensities)
-        slate.features = encode(event.features)
-        slate.origin = self._share(event)
-
-    def _share(self, event: ServedSlate | Origin) -> Origin:
-        """Find or make the one object that all slates of equal origin share."""
-        whose = (event.experiment, event.arm, event.model_version, event.fallback, event.context)
-        name = (*whose, *event.other_arms.items())
-        origin = self._origins.get(name)
-        if origin is None:
-            if len(self._origins) >= MOST_ORIGINS:  # of models long gone; slates keep theirs
-                self._origins.clear()
-            origin = self._origins[name] = Origin(*whose, event.other_arms)
-        return origin
+        slate.scores, slate.propensities = bytes(event.scores), bytes(event.propensities)
+        slate.features = bytes(event.features)
+        slate.origin = self._origins.of(event)
 
     def _take_impression(self, event: Impression, record: Record) -> None:
         slate = self.book.open(event.request_id, event.user_id, event.event_time_ms)
         if slate.closed or event.event_id in slate.impression_ids or (slate.waiting and slate.knows(event.event_id)):
             self.ledger.duplicates["impression"] += 1
             return
-        self.matcher.add_impression(slate, event, _hold(event.event_id, None, record))
+        self.matcher.add_impression(slate, event, record)
 
     def _take_label(self, event: Label, record: Record) -> None:
         fact = fact_of(event)
-        held = _hold(event.event_id, fact.task, record)
         self.ledger.labels[fact.task, "in"] += 1
         if event.request_id:
-            self.matcher.add_label(self.book.open(event.request_id, event.user_id, fact.time_ms), fact, held)
+            self.matcher.add_label(self.book.open(event.request_id, event.user_id, fact.time_ms), fact, record)
         elif event.event_id in self.book.strays.by_id:
             self.matcher.count_duplicate(fact.task)
         else:
-            self.book.strays.add(Stray(event.user_id, fact.time_ms, held, fact))
+            self.book.strays.add(Stray(event.user_id, fact.time_ms, hold(fact.event_id, fact.task, record), fact))
 
     def _reject(self, reason: Reason, detail: str, record: Record) -> None:
-        self._outbox.reject(reason, detail, _hold("", None, record))
-
-
-def _hold(event_id: str, task: Task | None, record: Record) -> Held:
-    return Held(event_id, task, record.offset, record.key, record.value)
+        self._outbox.reject(reason, detail, record)

@@ -34,8 +34,6 @@ class Ledger:
     """in, and outcomes as for labels."""
     rows: Counter[str] = field(default_factory=Counter)
     """Per phase."""
-    items: Counter[str] = field(default_factory=Counter)
-    """Per phase: items of those rows."""
     sampled_out: Counter[str] = field(default_factory=Counter)
     """Per phase: items without a label that `labels.negative_keep` left out."""
     replayed: int = 0

@@ -1,7 +1,10 @@
 """Brings impressions, labels and refunds to their slate: every label and every refund gets its outcome, once."""
 
+from typing import Final
+
 from springtide.contracts.events import Cart, Click, Impression, Label, Purchase, Refund
 from springtide.contracts.tasks import Task
+from streaming.core import Record
 from streaming.joiner.book import SlateBook
 from streaming.joiner.ledger import Ledger
 from streaming.joiner.outbox import Outbox
@@ -9,18 +12,18 @@ from streaming.joiner.served import input_decoder
 from streaming.joiner.state import Fact, Held, Slate, Stray, TakenBack, every_place
 from streaming.joiner.windows import Windows
 
-_TASK_OF: dict[type[Label], Task] = {Click: "click", Cart: "cart", Purchase: "purchase"}
-
-
-def task_of(event: Label) -> Task:
-    """Give the task that a label belongs to."""
-    return _TASK_OF[type(event)]
+_TASK_OF: Final[dict[type[Label], Task]] = {Click: "click", Cart: "cart", Purchase: "purchase"}
 
 
 def fact_of(event: Label) -> Fact:
     """Read what rows need of a label."""
     revenue = event.price * event.quantity if isinstance(event, Purchase) else 0.0
-    return Fact(event.event_id, task_of(event), event.item_id, event.event_time_ms, revenue)
+    return Fact(event.event_id, _TASK_OF[type(event)], event.item_id, event.event_time_ms, revenue)
+
+
+def hold(event_id: str, task: Task | None, record: Record) -> Held:
+    """Keep an event as it came."""
+    return Held(event_id, task, record.offset, record.key, record.value)
 
 
 class Matcher:
@@ -36,18 +39,18 @@ class Matcher:
 
     # Impressions
 
-    def add_impression(self, slate: Slate, event: Impression, held: Held) -> None:
+    def add_impression(self, slate: Slate, event: Impression, record: Record) -> None:
         """Merge what was shown, once the slate itself is known."""
-        if slate.origin is None:
-            self._wait(slate, held)
-        else:
-            self._show(slate, event, held)
+        if slate.origin:
+            self._show(slate, event, record)
             self._book.changed(slate)
             if slate.waiting:
                 self.retry(slate)
+        else:
+            self._wait(slate, hold(event.event_id, None, record))
 
-    def _show(self, slate: Slate, event: Impression, held: Held) -> None:
-        shown = self._checked(tuple(event.positions), len(slate.item_ids), held)
+    def _show(self, slate: Slate, event: Impression, record: Record) -> None:
+        shown = self._checked(tuple(event.positions), len(slate.item_ids), record)
         if slate.positions:
             shown = tuple(sorted({*slate.positions, *shown}))
         new = len(shown) - len(slate.positions)
@@ -59,7 +62,7 @@ class Matcher:
             slate.impression_ms = event.event_time_ms
             self._book.schedule(slate)
 
-    def _checked(self, positions: tuple[int, ...], count: int, held: Held) -> tuple[int, ...]:
+    def _checked(self, positions: tuple[int, ...], count: int, record: Record) -> tuple[int, ...]:
         """Give the positions that the slate has, in order, and tell of the others."""
         every = every_place(count)
         if positions == every:
@@ -67,19 +70,19 @@ class Matcher:
         wrong = [position for position in positions if not 1 <= position <= count]
         if wrong:
             detail = f"positions: expected 1 to {count}, got {wrong}; fix its producer"
-            self._outbox.reject("unknown_position", detail, held)
+            self._outbox.reject("unknown_position", detail, record)
         return tuple(sorted(set(positions).difference(wrong)))
 
     def retry(self, slate: Slate) -> None:
-        """Merge again what waited; what still cannot be used goes on waiting."""
+        """Merge again what waited, impressions first; what still cannot be used goes on waiting."""
         waiting = slate.waiting
         self._book.let_go(slate)
         for held in sorted(waiting, key=lambda held: held.task is not None):
-            event = input_decoder.decode(held.value)
+            event, record = input_decoder.decode(held.value), held.record
             if isinstance(event, Impression):
-                self._show(slate, event, held)
+                self._show(slate, event, record)
             elif isinstance(event, Label):
-                self._match(slate, fact_of(event), held)
+                self._match(slate, fact_of(event), record)
         self._book.changed(slate)
 
     def _wait(self, slate: Slate, held: Held) -> None:
@@ -89,27 +92,28 @@ class Matcher:
 
     # Labels
 
-    def add_label(self, slate: Slate, fact: Fact, held: Held) -> None:
+    def add_label(self, slate: Slate, fact: Fact, record: Record) -> None:
         """Give a label to its slate, or let it wait there."""
         if slate.knows(fact.event_id):
             self.count_duplicate(fact.task)
         elif slate.closed:
             self._ledger.labels[fact.task, "late"] += 1
         else:
-            self._match(slate, fact, held)
+            self._match(slate, fact, record)
 
     def count_duplicate(self, task: Task) -> None:
         """Count a label that is known already."""
         self._ledger.labels[task, "duplicate"] += 1
         self._ledger.duplicates[task] += 1
 
-    def _match(self, slate: Slate, fact: Fact, held: Held) -> None:
+    def _match(self, slate: Slate, fact: Fact, record: Record) -> None:
         """Give a label of an open slate its outcome, and keep it if anything may still need it."""
-        if not slate.complete or (not slate.place(fact.item_id) and fact.item_id in slate.item_ids):
-            self._wait(slate, held)
+        shown = slate.place(fact.item_id)
+        if not slate.complete or (not shown and fact.item_id in slate.item_ids):
+            self._wait(slate, hold(fact.event_id, fact.task, record))
             return
-        if not slate.place(fact.item_id):
-            self.reject_item(fact.task, fact.item_id, held)
+        if not shown:
+            self.reject_item(fact.task, record)
             return
         delay = slate.delay_ms(fact.time_ms)
         late = delay > self._windows.attribution_ms[fact.task]
@@ -119,11 +123,11 @@ class Matcher:
         if (fact.task == "click" or not late) and self._has_room(slate, fact):
             self._keep(slate, fact)
 
-    def reject_item(self, task: Task, item_id: str, held: Held) -> None:
+    def reject_item(self, task: Task, record: Record) -> None:
         """A label of an item that was not shown is matched to its slate, makes no row, and is told."""
         self._ledger.labels[task, "matched"] += 1
-        detail = f"item_id: expected one of the slate's shown items, got {item_id!r}; fix its producer"
-        self._outbox.reject("unknown_position", detail, held)
+        detail = "item_id: expected one of the slate's shown items, got another; fix its producer"
+        self._outbox.reject("unknown_position", detail, record)
 
     def _has_room(self, slate: Slate, fact: Fact) -> bool:
         """Beyond the bound a label is kept only where it changes its item's column."""
@@ -145,9 +149,10 @@ class Matcher:
 
     # Refunds
 
-    def add_refund(self, event: Refund, held: Held) -> None:
+    def add_refund(self, event: Refund, record: Record) -> None:
         """Take a purchase back, or wait for it."""
         self._ledger.refunds["in"] += 1
+        held = hold(event.event_id, None, record)
         stray = Stray(event.user_id, event.event_time_ms, held, purchase_id=event.purchase_id)
         slate = self._book.slate_of_purchase(event.purchase_id)
         if slate is not None:

@@ -26,7 +26,8 @@ class Plan:
 
     def __init__(self, windows: Windows, config: JoinerConfig) -> None:
         self._windows = windows
-        self._remember_ms = milliseconds(config.remember)
+        self.memory_ms = windows.final_age_ms + milliseconds(config.remember)
+        """Age at which a slate may be forgotten; an event of that age is of no use."""
         self.orphan_wait_ms = milliseconds(config.orphan_wait)
         self.corrects = windows.policy != "close"
         """Labels that come after the observed row are told."""
@@ -58,10 +59,6 @@ class Plan:
             for number, (age_ms, phase) in enumerate(rows)
         ]
 
-    def oldest_ms(self, watermark_ms: int) -> int:
-        """Give the time before which an event's slate may be forgotten already, so that the event is of no use."""
-        return watermark_ms - self._windows.final_age_ms - self._remember_ms
-
     def row_due_ms(self, slate: Slate) -> int:
         """When the next row of a complete, open slate is due."""
         return (slate.impression_ms or 0) + self.stages[slate.stage].age_ms
@@ -72,7 +69,7 @@ class Plan:
 
     def forget_ms(self, slate: Slate) -> int:
         """When a closed slate is forgotten: a purchase may be refunded for longer."""
-        age_ms = self._windows.final_age_ms + self._remember_ms
-        if any(fact.task == "purchase" for fact in slate.labels):
+        age_ms = self.memory_ms
+        if slate.labels and any([fact.task == "purchase" for fact in slate.labels]):
             age_ms = max(age_ms, self._windows.refund_ms)
         return (slate.impression_ms or 0) + age_ms

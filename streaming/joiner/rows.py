@@ -1,51 +1,28 @@
-"""Rows from a slate. A row is a function of the slate's events with times up to its age, and of nothing else."""
+"""Rows from a slate. A row is a function of the slate's events with times up to its age, and of nothing else.
+
+A row is laid together from pieces of JSON, most of them as they came with `served`: nothing is parsed to be written
+again. A test holds it against the contract's own encoding.
+"""
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
-
-import msgspec
+from typing import Final, NamedTuple
 
 from springtide.contracts.codec import encode
-from springtide.contracts.events import Context, SlateFeatures
-from springtide.contracts.samples import Maturity, Phase
-from springtide.contracts.tasks import TASKS, Task
+from springtide.contracts.samples import Phase
+from springtide.contracts.tasks import TASKS
 from streaming.joiner.plan import Plan, Stage
-from streaming.joiner.served import pick_column, pick_columns
-from streaming.joiner.state import Fact, Origin, Slate, TakenBack, every_place
+from streaming.joiner.served import pick_column, pick_columns, pick_features
+from streaming.joiner.state import Fact, Slate, TakenBack, every_place
 from streaming.joiner.windows import Windows
 
-_NULL: Final = msgspec.Raw(b"null")
-_NONE: Final = msgspec.Raw(b"[]")
-_features_decoder: Final = msgspec.json.Decoder(SlateFeatures)
-
-
-class _Sample(msgspec.Struct, kw_only=True):
-    """Sample, field by field, with the columns that pass through as bytes."""
-
-    row_id: str
-    phase: Phase
-    request_id: str
-    user_id: str
-    experiment: str
-    arm: str
-    other_arms: dict[str, str]
-    model_version: str
-    fallback: str
-    context: Context
-    impression_time_ms: int | None
-    age_ms: int
-    item_ids: Sequence[str]
-    positions: Sequence[int]
-    labels: msgspec.Raw | dict[Task, list[int]]
-    delays_ms: msgspec.Raw | dict[Task, list[int]]
-    maturity: dict[Task, Maturity]
-    revenue: msgspec.Raw | list[float] = _NONE
-    scores: msgspec.Raw | dict[str, msgspec.Raw]
-    propensities: msgspec.Raw
-    features: msgspec.Raw | SlateFeatures = _NULL
-    negative_keep: float
-    schema_version: int = 1
+_FRAME: Final = (
+    b'{"row_id":"%%b:%b","phase":%b,"request_id":"%%b","user_id":%%b,%%b,"impression_time_ms":%%d,"age_ms":%d,'
+    b'"item_ids":%%b,"positions":%b,"labels":%b,"delays_ms":%b,"maturity":%b,"revenue":%b,'
+    b'"scores":%%b,"propensities":%%b,"features":%%b,"negative_keep":%b,"schema_version":1}'
+)
+"""Sample, in the order of its fields. First the pieces that are the same for many slates are laid into it, then the
+slate's own: most slates have no label, and so the frame is there already."""
+MOST_FRAMES: Final = 4096
 
 
 class Row(NamedTuple):
@@ -54,18 +31,27 @@ class Row(NamedTuple):
     phase: Phase
     key: bytes
     value: bytes
-    items: int
     sampled_out: int = 0
     told: tuple[str, ...] = ()
     """`task:item` of its positives."""
 
 
-class _Outcome(NamedTuple):
-    """What became of each shown item."""
+class _Labels(NamedTuple):
+    """The columns that tell what became of items, as JSON."""
 
-    labels: dict[Task, list[int]]
-    delays_ms: dict[Task, list[int]]
-    revenue: list[float]
+    labels: bytes
+    delays_ms: bytes
+    revenue: bytes
+
+
+class _Age(NamedTuple):
+    """Which row of a slate it is."""
+
+    phase: Phase
+    suffix: str
+    """Of the row id."""
+    age_ms: int
+    maturity: bytes
 
 
 class Rows:
@@ -73,72 +59,81 @@ class Rows:
 
     def __init__(self, windows: Windows, plan: Plan) -> None:
         self._windows, self._plan = windows, plan
-        self._maturity = {
-            stage.age_ms: {task: windows.maturity(task, stage.age_ms) for task in TASKS} for stage in plan.stages
-        }
+        self._keep_all = windows.negative_keep == 1.0
+        self._negative_keep = encode(windows.negative_keep)
+        self._ages = [self._age(stage) for stage in plan.stages]
+        self._blank_frames: dict[tuple[int, tuple[int, ...]], bytes] = {}
+
+    def _age(self, stage: Stage) -> _Age:
+        maturity = encode({task: self._windows.maturity(task, stage.age_ms) for task in TASKS})
+        phase = stage.phase or "final"
+        suffix = f"aged:{stage.age_ms}" if phase == "aged" else phase
+        return _Age(phase, suffix, stage.age_ms, maturity)
 
     def whole(self, slate: Slate, stage: Stage) -> Row | None:
-        """Make the row of a stage: every shown item that is kept, every task. None when no item is left."""
-        assert slate.origin is not None
-        assert stage.phase is not None
-        facts = self._counted(slate, stage.age_ms)
-        outcome = _outcome(slate, facts) if facts else None
-        places = slate.positions if self._windows.negative_keep == 1.0 else self._kept(slate, outcome)
+        """Make the row of the slate's stage: every shown item that is kept, every task. None when no item is left."""
+        places, age = slate.positions, self._ages[slate.stage]
+        facts = self._counted(slate, age.age_ms) if slate.labels else ()
+        outcome = _Outcome(slate, facts) if facts else None
+        if not self._keep_all:
+            places = self._kept(slate, outcome)
         if not places:
             return None
-        row = _Sample(
-            row_id=_row_id(slate, stage),
-            phase=stage.phase,
-            age_ms=stage.age_ms,
-            maturity=self._maturity[stage.age_ms],
-            **_outcome_columns(slate, places, outcome),
-            **self._columns(slate, slate.origin, places, stage.with_features),
-        )
-        sampled_out = len(slate.positions) - len(places)
-        told = tuple(dict.fromkeys(f"{fact.task}:{fact.item_id}" for fact in facts))
-        return Row(stage.phase, slate.request_id.encode(), encode(row), len(places), sampled_out, told)
+        if outcome is None:
+            frame = self._blank_frame(slate.stage, places)
+        else:
+            frame = self._frame(age, places, outcome.columns(places))
+        value = _fill(frame, slate, places, stage.with_features)
+        names = () if outcome is None else tuple(dict.fromkeys([f"{fact.task}:{fact.item_id}" for fact in facts]))
+        return Row(age.phase, slate.request_id.encode(), value, len(slate.positions) - len(places), names)
 
     def corrected(self, slate: Slate, fact: Fact) -> Row:
         """Make the row of one late positive: one item, one task."""
-        delay = slate.delay_ms(fact.time_ms)
-        return self._item_row(
-            slate,
-            fact.item_id,
-            row_id=f"{slate.request_id}:corrected:{fact.task}:{fact.item_id}",
-            phase="corrected",
-            age_ms=delay,
-            labels={fact.task: [1]},
-            delays_ms={fact.task: [delay]},
-            maturity={fact.task: self._windows.maturity(fact.task, delay)},
-            with_features=self._plan.correct_with_features,
-        )
+        delay, task = slate.delay_ms(fact.time_ms), fact.task
+        maturity = encode({task: self._windows.maturity(task, delay)})
+        age = _Age("corrected", f"corrected:{task}:{fact.item_id}", delay, maturity)
+        told = _Labels(encode({task: [1]}), encode({task: [delay]}), b"[]")
+        return self._of_item(slate, fact.item_id, age, told, with_features=self._plan.correct_with_features)
 
     def refunded(self, slate: Slate, refund: TakenBack) -> Row:
         """Make the row of one refund: what is left of its item's purchases once it and all before it are taken off."""
-        bought = next(fact for fact in slate.labels if fact.event_id == refund.purchase_id)
+        item_id = next(fact.item_id for fact in slate.labels if fact.event_id == refund.purchase_id)
         gone = {other.purchase_id for other in slate.refunds if _moment(other) <= _moment(refund)}
         left = [
             fact
             for fact in self._counted(slate, self._windows.final_age_ms)
-            if fact.task == "purchase" and fact.item_id == bought.item_id and fact.event_id not in gone
+            if fact.task == "purchase" and fact.item_id == item_id and fact.event_id not in gone
         ]
-        return self._item_row(
-            slate,
-            bought.item_id,
-            row_id=f"{slate.request_id}:refunded:{refund.purchase_id}",
-            phase="refunded",
-            age_ms=slate.delay_ms(refund.time_ms),
-            labels={"purchase": [1 if left else 0]},
-            delays_ms={"purchase": [slate.delay_ms(left[0].time_ms) if left else -1]},
-            maturity={"purchase": "closed"},
-            revenue=[sum([fact.revenue for fact in left], 0.0)],
-            with_features=False,
-        )
+        age_ms, maturity = slate.delay_ms(refund.time_ms), encode({"purchase": "closed"})
+        age = _Age("refunded", f"refunded:{refund.purchase_id}", age_ms, maturity)
+        delay = slate.delay_ms(left[0].time_ms) if left else -1
+        revenue = sum([fact.revenue for fact in left], 0.0)
+        told = _Labels(encode({"purchase": [int(bool(left))]}), encode({"purchase": [delay]}), encode([revenue]))
+        return self._of_item(slate, item_id, age, told, with_features=False)
 
-    def _item_row(self, slate: Slate, item_id: str, *, with_features: bool, **given: Any) -> Row:
-        assert slate.origin is not None
-        row = _Sample(**given, **self._columns(slate, slate.origin, (slate.place(item_id),), with_features))
-        return Row(row.phase, slate.request_id.encode(), encode(row), 1)
+    def _of_item(self, slate: Slate, item_id: str, age: _Age, told: _Labels, *, with_features: bool) -> Row:
+        places = (slate.place(item_id),)
+        value = _fill(self._frame(age, places, told), slate, places, with_features)
+        return Row(age.phase, slate.request_id.encode(), value)
+
+    def _blank_frame(self, stage: int, places: tuple[int, ...]) -> bytes:
+        """Give the frame of a row without labels: the same for all slates of which the same places were shown."""
+        frame = self._blank_frames.get((stage, places))
+        if frame is None:
+            if len(self._blank_frames) >= MOST_FRAMES:
+                self._blank_frames.clear()
+            blank = _Outcome(Slate(""), []).columns(places)
+            frame = self._frame(self._ages[stage], places, blank)
+            self._blank_frames[stage, places] = frame
+        return frame
+
+    def _frame(self, age: _Age, places: tuple[int, ...], told: _Labels) -> bytes:
+        suffix = encode(age.suffix)[1:-1].replace(b"%", b"%%")
+        maturity, keep = age.maturity, self._negative_keep
+        return _FRAME % (
+            suffix, encode(age.phase), age.age_ms, encode(places),
+            told.labels, told.delays_ms, maturity, told.revenue, keep,
+        )  # fmt: skip
 
     def _counted(self, slate: Slate, age_ms: int) -> list[Fact]:
         """Give the shown items' labels that count at an age, in the order of their times."""
@@ -147,98 +142,60 @@ class Rows:
             for fact in slate.labels
             if self._windows.counts(fact.task, slate.delay_ms(fact.time_ms), age_ms) and slate.place(fact.item_id)
         ]
-        return sorted(facts, key=lambda fact: (fact.time_ms, fact.event_id))
+        if len(facts) > 1:
+            facts.sort(key=lambda fact: (fact.time_ms, fact.event_id))
+        return facts
 
-    def _kept(self, slate: Slate, outcome: _Outcome | None) -> tuple[int, ...]:
+    def _kept(self, slate: Slate, outcome: "_Outcome | None") -> tuple[int, ...]:
         """Choose the positions that rows keep: those with a label, and a share of the others."""
+        positive = set() if outcome is None else outcome.items
         return tuple(
-            position
-            for index, position in enumerate(slate.positions)
-            if (outcome and any(column[index] for column in outcome.labels.values()))
-            or self._windows.keeps_negative(slate.request_id, slate.item_ids[position - 1])
+            [
+                place
+                for place in slate.positions
+                if slate.item_ids[place - 1] in positive
+                or self._windows.keeps_negative(slate.request_id, slate.item_ids[place - 1])
+            ]
         )
 
-    def _columns(self, slate: Slate, origin: Origin, places: tuple[int, ...], with_features: bool) -> dict[str, Any]:
-        """Give what serving decided; bytes as they came where every item was shown."""
-        columns = {
-            "request_id": slate.request_id,
-            "user_id": slate.user_id,
-            "experiment": origin.experiment,
-            "arm": origin.arm,
-            "other_arms": origin.other_arms,
-            "model_version": origin.model_version,
-            "fallback": origin.fallback,
-            "context": origin.context,
-            "impression_time_ms": slate.impression_ms,
-            "positions": places,
-            "negative_keep": self._windows.negative_keep,
-        }
-        if places == every_place(len(slate.item_ids)):
-            columns["item_ids"] = slate.item_ids
-            columns["scores"] = msgspec.Raw(slate.scores)
-            columns["propensities"] = msgspec.Raw(slate.propensities)
-            if with_features:
-                columns["features"] = msgspec.Raw(slate.features)
-            return columns
-        indices = [place - 1 for place in places]
-        columns["item_ids"] = [slate.item_ids[index] for index in indices]
-        columns["scores"] = pick_columns(slate.scores, indices)
-        columns["propensities"] = pick_column(slate.propensities, indices)
-        if with_features:
-            columns["features"] = _pick_features(slate.features, indices)
-        return columns
 
+class _Outcome:
+    """What became of each item, by its labels in the order of their times."""
 
-def _row_id(slate: Slate, stage: Stage) -> str:
-    return f"{slate.request_id}:{stage.phase}" + (f":{stage.age_ms}" if stage.phase == "aged" else "")
+    def __init__(self, slate: Slate, facts: list[Fact]) -> None:
+        self.items = {fact.item_id for fact in facts}
+        self._facts = facts
+        self._slate = slate
+
+    def columns(self, places: tuple[int, ...]) -> _Labels:
+        """Lay them into columns; the earliest label of a task and item gives the delay."""
+        count, slate = len(places), self._slate
+        labels = {task: [0] * count for task in TASKS}
+        delays = {task: [-1] * count for task in TASKS}
+        revenue = [0.0] * count
+        for fact in self._facts:
+            index, task = places.index(slate.place(fact.item_id)), fact.task
+            revenue[index] += fact.revenue
+            if not labels[task][index]:
+                labels[task][index], delays[task][index] = 1, slate.delay_ms(fact.time_ms)
+        return _Labels(encode(labels), encode(delays), encode(revenue))
 
 
 def _moment(refund: TakenBack) -> tuple[int, str]:
     return refund.time_ms, refund.event_id
 
 
-def _outcome(slate: Slate, facts: list[Fact]) -> _Outcome:
-    """Lay labels into columns over the shown items; the earliest of a task and item gives the delay."""
-    count = len(slate.positions)
-    outcome = _Outcome({task: [0] * count for task in TASKS}, {task: [-1] * count for task in TASKS}, [0.0] * count)
-    index_of = {slate.item_ids[position - 1]: index for index, position in enumerate(slate.positions)}
-    for fact in facts:
-        index = index_of[fact.item_id]
-        outcome.revenue[index] += fact.revenue
-        if not outcome.labels[fact.task][index]:
-            outcome.labels[fact.task][index], outcome.delays_ms[fact.task][index] = 1, slate.delay_ms(fact.time_ms)
-    return outcome
-
-
-def _outcome_columns(slate: Slate, places: tuple[int, ...], outcome: _Outcome | None) -> dict[str, Any]:
-    if outcome is None:
-        return _blank(len(places))
-    if len(places) == len(slate.positions):
-        return outcome._asdict()
-    at = [slate.positions.index(place) for place in places]
-    return {
-        "labels": {task: [column[index] for index in at] for task, column in outcome.labels.items()},
-        "delays_ms": {task: [column[index] for index in at] for task, column in outcome.delays_ms.items()},
-        "revenue": [outcome.revenue[index] for index in at],
-    }
-
-
-@lru_cache(maxsize=1024)
-def _blank(count: int) -> dict[str, Any]:
-    """Give the columns of items without labels, encoded once."""
-    return {
-        "labels": msgspec.Raw(encode({task: [0] * count for task in TASKS})),
-        "delays_ms": msgspec.Raw(encode({task: [-1] * count for task in TASKS})),
-        "revenue": msgspec.Raw(encode([0.0] * count)),
-    }
-
-
-def _pick_features(features: bytes, indices: list[int]) -> msgspec.Raw | SlateFeatures:
-    if features == b"null":
-        return _NULL
-    whole = _features_decoder.decode(features)
-    return msgspec.structs.replace(
-        whole,
-        item={name: [column[index] for index in indices] if column else [] for name, column in whole.item.items()},
-        item_category=[whole.item_category[index] for index in indices] if whole.item_category else [],
-    )
+def _fill(frame: bytes, slate: Slate, places: tuple[int, ...], with_features: bool) -> bytes:
+    """Lay what the slate alone has into a frame: the bytes as they came where every item was shown, else cut out."""
+    item_ids: Sequence[str] = slate.item_ids
+    scores, propensities, features = slate.scores, slate.propensities, slate.features if with_features else b"null"
+    if places != every_place(len(item_ids)):
+        indices = [place - 1 for place in places]
+        item_ids = [item_ids[index] for index in indices]
+        scores, propensities = pick_columns(scores, indices), pick_column(propensities, indices)
+        features = pick_features(features, indices)
+    request_id = encode(slate.request_id)[1:-1]
+    return frame % (
+        request_id, request_id, encode(slate.user_id), slate.origin, slate.impression_ms, encode(item_ids),
+        scores, propensities, features,
+    )  # fmt: skip

@@ -11,7 +11,7 @@ restart forgets it again by its time.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from streaming.core import Write
@@ -23,9 +23,9 @@ LARGEST: Final = 256 * 1024
 
 @dataclass(slots=True)
 class _Segment:
-    newest: int = 0
+    newest: int
     """Slates whose newest version is here."""
-    replaces: set[int] = field(default_factory=set)
+    replaces: tuple[int, ...]
     """Segments of which it holds newer versions."""
 
 
@@ -46,13 +46,12 @@ class Segments:
         slates: dict[str, Slate] = {}
         keys = {int(key[len(self._prefix) :]): key for key in entries if key.startswith(self._prefix)}
         for number in sorted(keys):
-            self._last, self._there[number] = number, _Segment()
-            for slate in slates_decoder.decode(entries[keys[number]]):
+            self._last, part = number, slates_decoder.decode(entries[keys[number]])
+            for slate in part:
                 older = slates.pop(slate.request_id, None)
                 slate.segment = 0 if older is None else older.segment
-                self._place(slate, number)
-                if not is_empty(slate):
-                    slates[slate.request_id] = slate
+            self._place(part, number)
+            slates.update({slate.request_id: slate for slate in part if not is_empty(slate)})
         self._idle = list(self._there)
         return slates
 
@@ -64,11 +63,8 @@ class Segments:
         for stage in sorted(stages):
             for part in _parts(stages[stage]):
                 self._last += 1
-                number = self._last
-                self._there[number] = _Segment()
-                for slate in part:
-                    self._place(slate, number)
-                yield Write(self._key(number), PACK(part))
+                self._place(part, self._last)
+                yield Write(self._key(self._last), PACK(part))
 
     def release(self, slate: Slate) -> None:
         """Let go of a forgotten slate."""
@@ -88,23 +84,26 @@ class Segments:
     def __len__(self) -> int:
         return len(self._there)
 
-    def _place(self, slate: Slate, number: int) -> None:
-        """Count this version as the newest, instead of the one in `slate.segment`."""
-        segment, before = self._there[number], slate.segment
-        if before:
-            if before not in segment.replaces:
-                segment.replaces.add(before)
-                self._waits_for[before].append(number)
-            self._leave(before)
-        slate.segment = number
-        if is_empty(slate):
+    def _place(self, part: list[Slate], number: int) -> None:
+        """Count these versions as the newest, instead of the ones in `slate.segment`."""
+        replaced: dict[int, int] = {}
+        given_up = 0
+        for slate in part:
+            before = slate.segment
+            if before:
+                replaced[before] = replaced.get(before, 0) + 1
+            slate.segment = number
+            given_up += not slate.origin and is_empty(slate)
+        self._there[number] = _Segment(len(part) - given_up, tuple(replaced))
+        if given_up == len(part):
             self._idle.append(number)
-        else:
-            segment.newest += 1
+        for before, versions in replaced.items():
+            self._waits_for[before].append(number)
+            self._leave(before, versions)
 
-    def _leave(self, number: int) -> None:
+    def _leave(self, number: int, versions: int = 1) -> None:
         segment = self._there[number]
-        segment.newest -= 1
+        segment.newest -= versions
         if not segment.newest:
             self._idle.append(number)
 
@@ -114,7 +113,7 @@ class Segments:
 
 def is_empty(slate: Slate) -> bool:
     """Say whether nothing is known of a slate: it was given up."""
-    return slate.origin is None and not slate.waiting
+    return not slate.origin and not slate.waiting
 
 
 def _parts(slates: list[Slate]) -> Iterator[list[Slate]]:

@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from springtide.contracts.events import Context
 from springtide.contracts.tasks import Task
+from streaming.core import Record
 from streaming.watermark import Watermark
 
 PACK: Final = msgspec.msgpack.Encoder().encode
@@ -37,16 +37,10 @@ class Held(msgspec.Struct, array_like=True, frozen=True, gc=False):
     key: bytes
     value: bytes
 
-
-class Origin(msgspec.Struct, array_like=True, frozen=True):
-    """Who decided a slate; thousands of slates share one."""
-
-    experiment: str
-    arm: str
-    model_version: str
-    fallback: str
-    context: Context
-    other_arms: dict[str, str]
+    @property
+    def record(self) -> Record:
+        """The event's record."""
+        return Record(self.offset, self.key, self.value)
 
 
 class TakenBack(msgspec.Struct, array_like=True, gc=False):
@@ -70,8 +64,8 @@ class Slate(msgspec.Struct, array_like=True, gc=False):
     user_id: str = ""
     first_ms: int = 0
     """Oldest event time of any of its events."""
-    origin: Origin | None = None
-    """None: `served` has not come."""
+    origin: bytes = b""
+    """Who decided the slate: experiment, arms, model and context, as a piece of JSON; empty: `served` has not come."""
     served_id: str = ""
     served_ms: int = 0
     item_ids: tuple[str, ...] = ()
@@ -103,32 +97,36 @@ class Slate(msgspec.Struct, array_like=True, gc=False):
     @property
     def complete(self) -> bool:
         """Both the slate and an impression of it have come."""
-        return self.origin is not None and self.impression_ms is not None
+        return self.impression_ms is not None and self.origin != b""
 
     def knows(self, event_id: str) -> bool:
         """Say whether this label or waiting event has come before."""
-        return any(fact.event_id == event_id for fact in self.labels) or any(
-            held.event_id == event_id for held in self.waiting
-        )
+        return event_id in [fact.event_id for fact in self.labels] or event_id in [
+            held.event_id for held in self.waiting
+        ]
 
     def place(self, item_id: str) -> int:
         """Give the item's position if it was shown, 0 if not."""
-        return next((at for at in self.positions if self.item_ids[at - 1] == item_id), 0)
+        if item_id not in self.item_ids:
+            return 0
+        place = self.item_ids.index(item_id) + 1
+        if place in self.positions:
+            return place
+        return next((place for place in self.positions if self.item_ids[place - 1] == item_id), 0)
 
     def delay_ms(self, time_ms: int) -> int:
         """Time since the impression; what comes before it (clocks differ) has delay 0."""
         return max(0, time_ms - (self.impression_ms or 0))
 
     def estimate(self) -> int:
-        """Estimate the bytes that it needs in memory: objects, keys, timers, and its share of collections."""
-        text = len(self.scores) + len(self.propensities) + len(self.features)
-        return (
-            SLATE_BYTES
-            + text
-            + 8 * len(self.item_ids)
-            + FACT_BYTES * (len(self.labels) + len(self.refunds))
-            + sum([FACT_BYTES + len(held.value) for held in self.waiting])
-        )
+        """Estimate the bytes that it needs: objects, keys, timers, its share of collections; 0 if given up."""
+        if not self.origin and not self.waiting:
+            return 0
+        size = SLATE_BYTES + len(self.scores) + len(self.propensities) + len(self.features)
+        if self.labels or self.waiting or self.refunds:
+            size += FACT_BYTES * (len(self.labels) + len(self.refunds) + len(self.waiting))
+            size += sum([len(held.value) for held in self.waiting])
+        return size
 
 
 SLATE_BYTES: Final = 900
