@@ -5,15 +5,19 @@
 
 import os
 import random
+from typing import Any
 
 import pytest
 
+from springtide.contracts.events import Click, Impression, Served, Tick
+from tests.oracles.core_driver import as_records
 from tests.unit.streaming.crash_model.joiner_story import GUARDS, make_joiner, one_seed
 from tests.unit.streaming.crash_model.runs import Run, after_steps
-from tests.unit.streaming.crash_model.traffic import make_log
-from tests.unit.streaming.crash_model.verdict import Verdict, judge
+from tests.unit.streaming.crash_model.traffic import SECOND, make_log
+from tests.unit.streaming.crash_model.verdict import Verdict, judge, payloads
 
 SEEDS = int(os.environ.get("SPRINGTIDE_CRASH_SEEDS", "300"))
+T0 = 1_700_000_000_000
 PATIENCE = 3000
 """Seeds within which a missing guard must show."""
 
@@ -37,6 +41,33 @@ def test_a_crash_at_every_step_changes_nothing(seed: int) -> None:
         run.live()
         verdict = judge(run.broker.arrived, calm.broker.arrived)
         assert not verdict, f"seed {seed}, killed after step {steps} ({calm.steps[steps - 1]}): {verdict}"
+
+
+def test_what_a_broken_off_trigger_gave_up_is_given_up_again() -> None:
+    """A label, then its impression a trigger later, are given up together; their slate comes after that."""
+    base: dict[str, Any] = {"user_id": "u", "producer": "model"}
+    times = [0, 25, 75, *range(100, 600, 20)]
+    ticks = [Tick(**base, event_id=f"t{time}", event_time_ms=T0 + time * SECOND, partition=0) for time in times]
+    label = Click(**base, event_id="l", event_time_ms=T0 + SECOND, request_id="r", item_id="i")
+    shown = Impression(**base, event_id="i", event_time_ms=T0 + 30 * SECOND, request_id="r", positions=[1])
+    served = Served(
+        **base, event_id="s", event_time_ms=T0 + 29 * SECOND, request_id="r", experiment="e", arm="a",
+        model_version="v", policy="p", item_ids=["i"],
+    )  # fmt: skip
+    log = as_records([ticks[0], label, ticks[1], shown, ticks[2], served, *ticks[3:]])
+    calm = Run(make_joiner(0), log, 0)
+    calm.live()
+    assert [name.partition(":")[0] for name in payloads(calm.broker.arrived)] == [
+        "orphan_expired",
+        "impression_without_served",
+    ]
+    for steps in range(1, len(calm.steps) + 1):
+        for seed in range(8):
+            run = Run(make_joiner(0), log, seed)
+            run.live(after_steps(steps))
+            run.live()
+            verdict = judge(run.broker.arrived, calm.broker.arrived)
+            assert not verdict, f"killed after step {steps} ({calm.steps[steps - 1]}): {verdict}"
 
 
 @pytest.mark.parametrize("name", list(GUARDS))
