@@ -1,36 +1,43 @@
 """Bar 10: two workers killed at every named point and at random ones; no row lost, none added, none changed.
 
-By default some kills, for CI; `SPRINGTIDE_CRASH_KILLS=200 SPRINGTIDE_CRASH_SEED=1` for as many as one likes.
+How many kills: effort.py.
 """
 
-import os
 import random
 import time
 from pathlib import Path
 
 from springtide.runtime.config import KafkaConfig
 from streaming.shell.failpoints import EXIT_CODE, POINTS
+from tests.integration.streaming.effort import KILLS, SEED
 from tests.integration.streaming.traffic import early_labels, make_days
+from tests.integration.streaming.worker_process import StreamProcess, wait_until
 from tests.integration.streaming.workers import SLOW_COMMITS, Workers
 
-KILLS = int(os.environ.get("SPRINGTIDE_CRASH_KILLS", "8"))
-SEED = int(os.environ.get("SPRINGTIDE_CRASH_SEED", "1"))
 HITS = {
     "merging": 60,
     "collected": 3,
     "row-batch-acknowledged": 2,
     "changelog-batch-acknowledged": 2,
     "released": 2,
-    "revoking": 2,
 }
 """At which hit a point ends the process; 1 where none is named."""
+
+REBALANCE = "revoking"
+
+
+def feed_until_dead(workers: Workers, process: StreamProcess) -> bool:
+    """Send a little more; true when the process has died."""
+    workers.feed()
+    return process.child.poll() is not None
 
 
 def test_a_kill_at_every_point_changes_no_row(kafka_config: KafkaConfig, tmp_path: Path) -> None:
     """Two points at a time, one for each worker; events come until both have died of them."""
     seed = SEED
     events, streams = make_days(seed, days=14)
-    pairs = [POINTS[number : number + 2] for number in range(0, len(POINTS), 2)]
+    points = [point for point in POINTS if point != REBALANCE]
+    pairs = [points[number : number + 2] for number in range(0, len(points), 2)]
     with Workers(kafka_config, tmp_path, streams, parts=120) as workers:
         workers.feed()
         for process in [workers.start(0), workers.start(1)]:
@@ -49,7 +56,21 @@ def test_a_kill_at_every_point_changes_no_row(kafka_config: KafkaConfig, tmp_pat
             assert workers.written() > before or pair[0] == "recovering", f"seed {seed}: {pair}: nothing was done"
         differences = workers.finish(events)
     assert not differences, f"seed {seed}: {differences}"
-    print(f"seed {seed}: {len(POINTS)} forced kills, {differences.repeated} rows came again")
+    print(f"seed {seed}: {len(points)} forced kills, {differences.repeated} rows came again")
+
+
+def test_a_kill_in_the_middle_of_a_rebalance_changes_no_row(kafka_config: KafkaConfig, tmp_path: Path) -> None:
+    """The first worker dies while it gives up partitions for the second."""
+    events, streams = make_days(SEED + 500, days=3)
+    with Workers(kafka_config, tmp_path, streams, parts=40) as workers:
+        workers.feed()
+        first = workers.start(0, failpoint=f"{REBALANCE}:2")  # the first time it has none to give up
+        workers.wait_for_work()
+        workers.start(1)
+        wait_until(lambda: feed_until_dead(workers, first), "its death in the rebalance", pause=0.3)
+        assert first.wait_for_death() == EXIT_CODE, f"seed {SEED}"
+        differences = workers.finish(events)
+    assert not differences, f"seed {SEED}: {differences}"
 
 
 def test_kills_at_random_moments_change_no_row(kafka_config: KafkaConfig, tmp_path: Path) -> None:

@@ -6,15 +6,14 @@ from pathlib import Path
 import pytest
 
 from springtide.runtime.config import KafkaConfig
+from tests.integration.streaming.effort import ROUNDS
 from tests.integration.streaming.traffic import make_days
 from tests.integration.streaming.worker_process import StreamProcess, committed, wait_until
 from tests.integration.streaming.workers import Workers
 
-ROUNDS = 5
-
 
 @pytest.mark.parametrize("store", ["memory://", "rocksdb://"])
-def test_all_are_killed_five_times_and_then_lose_their_disks(
+def test_all_are_killed_again_and_again_and_then_lose_their_disks(
     kafka_config: KafkaConfig, tmp_path: Path, store: str
 ) -> None:
     """Bar 11: each round does some work; the last begins on empty disks; the rows are all there."""
@@ -39,7 +38,7 @@ def test_a_clean_restart_with_open_windows_repeats_no_row(kafka_config: KafkaCon
     """Bar 12: two partitions, windows open in both; what was open closes in the next life, once."""
     events, streams = make_days(12, days=4)
     with Workers(kafka_config, tmp_path, streams, parts=4) as workers:
-        for _ in range(3):
+        for _ in range(2):
             workers.start(0)
             before = committed(kafka_config, workers.group)
             workers.feed()
