@@ -9,7 +9,7 @@ from streaming.core import Write
 from streaming.joiner.ledger import Ledger
 from streaming.joiner.plan import Plan
 from streaming.joiner.segments import Segments
-from streaming.joiner.state import PACK, Fact, PartitionMeta, Slate
+from streaming.joiner.state import PACK, Fact, Held, PartitionMeta, Slate
 from streaming.joiner.strays import Strays
 from streaming.joiner.timers import Timers
 
@@ -28,7 +28,7 @@ class SlateBook:
         self.open_impressions = 0
         """Shown items of open slates."""
         self.slate_bytes = 0
-        self._waiting: Counter[Task | None] = Counter()
+        self._waiting: Counter[Task] = Counter()
         self._clicked: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._bought: dict[str, str] = {}
         """Request by the event id of a purchase."""
@@ -48,7 +48,7 @@ class SlateBook:
             slate.item_ids = tuple(map(intern, slate.item_ids))
             slate.size = slate.estimate()
             self.slate_bytes += slate.size
-            self._waiting.update([held.task for held in slate.waiting])
+            self._waiting.update([held.task for held in slate.waiting if held.task is not None])
             if slate.origin and not slate.closed:
                 self.open_slates += 1
                 self.open_impressions += len(slate.positions)
@@ -71,9 +71,10 @@ class SlateBook:
         """Find a slate, or begin it with its first event, whichever that is."""
         slate = self.slates.get(request_id)
         if slate is None:
+            slate = self.slates[request_id] = Slate(request_id, user_id, event_time_ms)
             given_up = self._given_up.pop(request_id, None)
-            slate = Slate(request_id, user_id, event_time_ms, segment=given_up.segment if given_up else 0)
-            self.slates[request_id] = slate
+            if given_up is not None:  # its newest version in the table and its bytes are this one's now
+                slate.segment, slate.size = given_up.segment, given_up.size
             self.expiries.add(self._plan.expires_ms(event_time_ms), request_id)
         elif event_time_ms < slate.first_ms and not slate.complete:
             slate.first_ms = event_time_ms
@@ -102,16 +103,19 @@ class SlateBook:
         for time_ms in times:
             self.corrections.add(time_ms, slate.request_id)
 
-    def hold_back(self, slate: Slate) -> None:
-        """Count what waits in a slate."""
-        self._waiting[slate.waiting[-1].task] += 1
+    def hold_back(self, slate: Slate, held: Held) -> None:
+        """Let an event wait in its slate."""
+        slate.waiting += (held,)
+        if held.task is not None:
+            self._waiting[held.task] += 1
 
-    def let_go(self, slate: Slate) -> None:
-        """Nothing waits in the slate any more."""
-        if not slate.waiting:
-            return
-        self._waiting.subtract([held.task for held in slate.waiting])
-        slate.waiting = ()
+    def let_go(self, slate: Slate) -> tuple[Held, ...]:
+        """Take out what waits in a slate, impressions first."""
+        waiting, slate.waiting = slate.waiting, ()
+        for held in waiting:
+            if held.task is not None:
+                self._waiting[held.task] -= 1
+        return waiting if len(waiting) < 2 else tuple(sorted(waiting, key=lambda held: held.task is not None))
 
     def give_up(self, slate: Slate) -> None:
         """Drop a slate that never became complete; a later event would begin it anew.
@@ -120,8 +124,7 @@ class SlateBook:
         life must find all that was given up, to give it up again.
         """
         del self.slates[slate.request_id]
-        self._waiting.subtract([held.task for held in slate.waiting])
-        self.slate_bytes -= slate.size
+        self._waiting.subtract([held.task for held in slate.waiting if held.task is not None])
         if slate.segment:
             self._given_up[slate.request_id] = slate
         else:
@@ -174,9 +177,7 @@ class SlateBook:
 
     def waiting(self) -> Counter[Task]:
         """Count labels per task that have no outcome yet."""
-        counts = self.strays.labels.copy()
-        counts.update({task: number for task, number in self._waiting.items() if task is not None})
-        return +counts
+        return self._waiting + self.strays.labels
 
     @property
     def timers(self) -> int:
@@ -204,6 +205,7 @@ class SlateBook:
         yield Write(self._meta_key, PACK(meta))
         yield from self.strays.take_deleted()
         given_up, self._given_up = self._given_up, {}
+        self.slate_bytes -= sum([slate.size for slate in given_up.values()])
         yield from self._segments.write([Slate(name, segment=slate.segment) for name, slate in given_up.items()])
         yield from self._segments.delete_idle()
 

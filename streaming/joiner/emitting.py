@@ -102,10 +102,9 @@ class Emitter:
 
     def _close(self, slate: Slate) -> None:
         """Keep of a slate what knows late labels, repetitions and refunds, and the clicks that labels may name."""
-        for held in slate.waiting:
+        for held in self._book.let_go(slate):
             if held.task is not None:
                 self._matcher.reject_item(held.task, held.record)
-        self._book.let_go(slate)
         self._book.open_slates -= 1
         self._book.open_impressions -= len(slate.positions)
         self._ledger.slates["final"] += 1

@@ -75,9 +75,7 @@ class Matcher:
 
     def retry(self, slate: Slate) -> None:
         """Merge again what waited, impressions first; what still cannot be used goes on waiting."""
-        waiting = slate.waiting
-        self._book.let_go(slate)
-        for held in sorted(waiting, key=lambda held: held.task is not None):
+        for held in self._book.let_go(slate):
             event, record = input_decoder.decode(held.value), held.record
             if isinstance(event, Impression):
                 self._show(slate, event, record)
@@ -86,8 +84,7 @@ class Matcher:
         self._book.changed(slate)
 
     def _wait(self, slate: Slate, held: Held) -> None:
-        slate.waiting += (held,)
-        self._book.hold_back(slate)
+        self._book.hold_back(slate, held)
         self._book.changed(slate)
 
     # Labels
