@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry, Histogram
 
 from springtide.contracts.codec import encode
 from springtide.contracts.events import Cart, Click, Context, Served, SlateFeatures
@@ -14,6 +15,7 @@ from streaming.core import Record
 from streaming.joiner.segments import Segments
 from streaming.joiner.served import ServedSlate, Shapes, input_decoder
 from streaming.joiner.state import Slate
+from streaming.joiner.tally import Tally
 from streaming.joiner.timers import Timers
 from tests.oracles.core_driver import Driver, as_records
 from tests.oracles.joiner_story import DAY, T0, Story, label, make_joiner, served, shown
@@ -172,3 +174,25 @@ def test_features_pass_through_as_they_came() -> None:
     assert b'"added_later":{"x":[1,2]}' in message.value
     assert isinstance(story.rows()[0].features, SlateFeatures)
     assert isinstance(served(), Served)
+
+
+def test_a_tally_counts_as_the_client_library_does() -> None:
+    bounds, draw = (0.5, 1.0, 2.0), random.Random(1)
+    values = [draw.choice([0.2, 0.5, 1.0, 1.5, 9.0]) for _ in range(50)]
+    registry = CollectorRegistry()
+    theirs = Histogram("h", "text", ["phase"], buckets=bounds, registry=registry)
+    ours = Tally("h", "text", "phase", bounds)
+    for value in values:
+        theirs.labels(phase="final").observe(value)
+        ours.add("final", value)
+    ours.add("final", 1.5, times=2)
+    for _ in range(2):
+        theirs.labels(phase="final").observe(1.5)
+    expected = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+    found = {(sample.name, *sample.labels.values()): sample.value for sample in ours.family().samples}
+    assert found == pytest.approx(expected)
