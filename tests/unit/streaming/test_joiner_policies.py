@@ -153,3 +153,12 @@ def test_a_label_waits_for_the_second_impression_that_shows_its_item() -> None:
     told = story().tell(*events).until(T0 + DAY + 1)
     assert told.rows("final")[0].labels["click"] == [0, 0, 1]
     assert told.letters() == []
+
+
+def test_a_refund_is_told_once_no_earlier_one_can_come() -> None:
+    second, later, earlier = label(Purchase, T0 + 4 * HOUR, price=5.0, name="second"), DAY + 4 * MINUTE, DAY + MINUTE
+    told = story().tell(BOUGHT, second).until(T0 + DAY).tell(refund("second", T0 + later))
+    told.tell(refund("bought", T0 + earlier)).until(T0 + earlier + 1)
+    assert [row.row_id for row in told.rows("refunded")] == ["r1:refunded:bought"]
+    assert told.rows("refunded")[0].revenue == [5.0]
+    assert told.until(T0 + later + 1).rows("refunded")[1].revenue == [0.0]
