@@ -201,3 +201,12 @@ def test_a_dead_letter_always_fits_into_a_message() -> None:
     (letter,) = Story().tell(b"{" * 2_000_000).letters()
     assert len(letter.value) == 256 * 1024
     assert "2000000 bytes" in letter.detail
+
+
+@pytest.mark.parametrize("older_first", [True, False])
+def test_of_two_slates_of_one_request_the_older_counts(older_first: bool) -> None:
+    slates = [served(arm="older"), served(time=T0 + 7, arm="newer", event_id="r1-again")]
+    story = Story().tell(*(slates if older_first else slates[::-1]), shown(time=T0 + 9)).until(T0 + DAY + 1)
+    assert {row.arm for row in story.rows()} == {"older"}
+    assert story.joiner.ledger.duplicates == {"served": 1}
+    assert story.joiner.ledger.slates["in"] == 1
