@@ -210,3 +210,12 @@ def test_of_two_slates_of_one_request_the_older_counts(older_first: bool) -> Non
     assert {row.arm for row in story.rows()} == {"older"}
     assert story.joiner.ledger.duplicates == {"served": 1}
     assert story.joiner.ledger.slates["in"] == 1
+
+
+def test_a_correction_waits_until_no_earlier_label_can_come() -> None:
+    hours = 2 * HOUR
+    story = Story().tell(served(), shown()).until(T0 + hours)
+    story.tell(label(Cart, T0 + hours + 4 * MINUTE), label(Cart, T0 + hours + MINUTE, "i1"))
+    assert [row.item_ids for row in story.until(T0 + hours + MINUTE + 1).rows("corrected")] == [["i1"]]
+    story.tell(label(Cart, T0 + hours + 2 * MINUTE)).until(T0 + hours + HOUR)
+    assert [row.age_ms for row in story.rows("corrected")] == [hours + MINUTE, hours + 2 * MINUTE]
