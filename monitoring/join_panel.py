@@ -26,7 +26,7 @@ class JoinPanel:
     def add(self, rows: list[Sample]) -> None:
         """Take new rows of topic `samples`, each row once."""
         for row in rows:
-            self.rows[row.phase] += 1
+            self.rows[row.phase] = self.rows.get(row.phase, 0) + 1
         final = [row for row in rows if row.phase == "final"]
         for task in TASKS:
             delays = [delay for row in final for delay in row.delays_ms.get(task, ()) if delay >= 0]

@@ -9,6 +9,8 @@ from springtide.runtime.config import LabelsConfig
 
 RoleName = Literal["joiner", "features"]
 
+FeaturesUntil = Literal["observed", "final"]
+
 _HOUR = timedelta(hours=1)
 
 
@@ -19,7 +21,8 @@ class StreamingConfig:
     role: RoleName = "joiner"
     """joiner or features: each is a process of its own."""
     store: str = "memory://"
-    """Where Faust keeps tables: memory:// (recovered from the changelog)."""
+    """Where state rests: memory:// (read from the changelog at every start) or rocksdb:// (on disk, so that a start
+    after a clean stop reads nothing)."""
     commit_every: timedelta = timedelta(seconds=1)
     """Wall time between two commits."""
     commit_stall: timedelta = timedelta(seconds=90)
@@ -31,18 +34,27 @@ class StreamingConfig:
     fetch_wait: timedelta = timedelta(milliseconds=100)
     """Wall time that the broker waits for more records before it answers; longer is less work and more delay."""
     buffer_records: int = 2048
-    """Records fetched ahead per partition."""
+    """Records fetched ahead, in batches."""
+    batch_records: int = 512
+    """Most records that go through the worker as one message; more is less work and longer turns."""
+    batch_bytes: int = 262_144
+    """Most bytes of one batch to the broker, before compression; less than the topics' max.message.bytes."""
 
     def problems(self) -> Iterator[str]:
         """Yield one sentence per broken rule."""
-        if self.store != "memory://":
-            yield f"streaming.store: expected memory://, got {self.store!r}; other stores are not offered"
+        if self.store not in {"memory://", "rocksdb://"}:
+            yield f"streaming.store: expected memory:// or rocksdb://, got {self.store!r}; take one of them"
         if not timedelta(seconds=6) <= self.session_timeout <= timedelta(seconds=60):
             yield f"streaming.session_timeout: expected 6s to 60s, got {self.session_timeout}; take 8s"
         if not timedelta(0) <= self.fetch_wait <= timedelta(seconds=5):
             yield f"streaming.fetch_wait: expected 0s to 5s, got {self.fetch_wait}; take 100ms"
-        if self.buffer_records < 1:
-            yield f"streaming.buffer_records: expected at least 1, got {self.buffer_records}; raise it"
+        if self.batch_records < 1:
+            yield f"streaming.batch_records: expected at least 1, got {self.batch_records}; raise it"
+        if self.buffer_records < self.batch_records:
+            wanted = f"at least streaming.batch_records ({self.batch_records})"
+            yield f"streaming.buffer_records: expected {wanted}, got {self.buffer_records}; raise it"
+        if not 4096 <= self.batch_bytes <= 900_000:
+            yield f"streaming.batch_bytes: expected 4096 to 900000, got {self.batch_bytes}; take 262144"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +73,10 @@ class JoinerConfig:
     """Outliers in a row after which a leap of time is believed."""
     labels_per_slate: int = 256
     """Labels kept per slate; beyond, repeated labels of a task and item are counted but not kept."""
+    features_until: FeaturesUntil = "final"
+    """Row up to which a slate's features are kept: final, so that corrections carry them; observed, to hold less."""
+    budget: int = 1_000_000_000
+    """Bytes that one partition may hold (as estimated) before it reads no more until less is pending."""
 
     def problems(self) -> Iterator[str]:
         """Yield one sentence per broken rule."""
@@ -72,6 +88,8 @@ class JoinerConfig:
             yield f"joiner.outlier_run: expected at least 2, got {self.outlier_run}; raise it"
         if self.labels_per_slate < 1:
             yield f"joiner.labels_per_slate: expected at least 1, got {self.labels_per_slate}; raise it"
+        if self.budget < 1:
+            yield f"joiner.budget: expected at least 1 byte, got {self.budget}; raise it"
 
     def problems_with(self, labels: LabelsConfig) -> Iterator[str]:
         """Yield one sentence per rule that this section breaks together with `labels`."""

@@ -13,13 +13,11 @@ record at or below the applied offset is skipped; one above it meets either the 
 that the interrupted trigger wrote, and merging again changes neither.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One input record."""
 
     offset: int
@@ -27,8 +25,7 @@ class Record:
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message to send, to a topic by its name without prefix."""
 
     topic: str
@@ -38,8 +35,7 @@ class Message:
     """None: the key decides."""
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """One change of the table; no value deletes the entry."""
 
     key: bytes
@@ -64,6 +60,11 @@ class Core(Protocol):
         """Newest event time believed."""
         ...
 
+    @property
+    def over_budget(self) -> bool:
+        """More is pending than the partition may hold; the shell then reads no more until this is false again."""
+        ...
+
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
         """Take over the partition's entries as the table holds them; once, before anything else."""
         ...
@@ -79,3 +80,14 @@ class Core(Protocol):
     def settle(self, offset: int) -> Iterable[Write]:
         """After the acknowledgement: what to write, in order; `offset` is the trigger's."""
         ...
+
+
+def merge_until_trigger(core: Core, records: Iterator[Record]) -> Record | None:
+    """Take in records up to and with the next trigger, which is returned; None when the records end before one.
+
+    The iterator keeps the place: after the trigger's steps, call again with the same one.
+    """
+    for record in records:
+        if core.merge(record):
+            return record
+    return None

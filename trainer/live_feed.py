@@ -34,6 +34,10 @@ class Intake:
             self.slates[phase] = self.slates.get(phase, 0) + count
 
 
+LEARNED = ("observed", "corrected", "final")
+"""The phases that this trainer knows what to do with; rows of others are counted and passed over."""
+
+
 class LiveFeed:
     """A rank's partitions, from its offsets on."""
 
@@ -72,9 +76,11 @@ class LiveFeed:
         sample = taken.sample
         if not self.seen[taken.partition].add(sample.row_id, sample.impression_time_ms):
             return
+        intake.slates[sample.phase] = intake.slates.get(sample.phase, 0) + 1
+        if sample.phase not in LEARNED:
+            return
         final = sample.phase == "final"
         self.index.note(taken.partition, taken.offset, "final" if final else "fast", day_of(sample.impression_time_ms))
-        intake.slates[sample.phase] = intake.slates.get(sample.phase, 0) + 1
         newest = self.newest_final_ms if final else self.newest_fast_ms
         newest[taken.partition] = max(newest.get(taken.partition, 0), sample.impression_time_ms)
         if not final:

@@ -198,7 +198,8 @@ def _fast_rows(samples: Iterator[Sample], after_day: int) -> Iterator[Sample]:
     first_ms = day_end_ms(after_day)
     seen: set[str] = set()
     for sample in samples:
-        if sample.phase == "final" or sample.impression_time_ms < first_ms or sample.row_id in seen:
+        fast = sample.phase in ("observed", "corrected")
+        if not fast or sample.impression_time_ms < first_ms or sample.row_id in seen:
             continue
         seen.add(sample.row_id)
         yield sample

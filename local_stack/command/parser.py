@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from local_stack.command import control, demo, upkeep
+from local_stack.command import audit, control, demo, upkeep, windows
 from springtide.contracts.tasks import TASKS
 
 Verbs = Any
@@ -22,6 +22,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_demo(verbs)
     _add_replay(verbs)
     _add_upkeep(verbs)
+    _add_measuring(verbs)
     _add_inject(verbs)
     _add_experiment(verbs)
     return parser
@@ -75,6 +76,13 @@ def _add_upkeep(verbs: Verbs) -> None:
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="sets", help="override one setting"
     )
     verb.set_defaults(act=upkeep.create)
+
+
+def _add_measuring(verbs: Verbs) -> None:
+    windows.add_windows(
+        verbs.add_parser("windows", help="measure label delays and propose windows", description=windows.WINDOWS)
+    )
+    audit.add_audit(verbs.add_parser("audit", help="hold stored rows against a batch join", description=audit.AUDIT))
 
 
 def _add_inject(verbs: Verbs) -> None:

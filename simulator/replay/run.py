@@ -12,11 +12,12 @@ from simulator.config import SimulatorConfig
 from simulator.live_metrics import CLOCK, EVENTS, IMPRESSIONS, SLATES
 from simulator.output import Output
 from simulator.replay.config import ReplayConfig
+from simulator.replay.faults import ReplayFaults
 from simulator.replay.features import read_features
 from simulator.replay.log import Log, LogRow, read_log
 from simulator.replay.mapping import read_mapping
 from simulator.replay.telling import LogTeller
-from springtide.contracts.errors import StateError
+from springtide.contracts.errors import ConfigError, StateError
 from springtide.contracts.events import AnyEvent, SlateFeatures
 from springtide.contracts.topics import CATALOGUE, FEATURES, METRICS
 from springtide.contracts.topics import EVENTS as EVENTS_TOPIC
@@ -37,7 +38,14 @@ class ReplayState(msgspec.Struct, kw_only=True):
 
 
 def run_replay(runtime: Runtime, simulator: SimulatorConfig, labels: LabelsConfig, config: ReplayConfig) -> None:
-    """Replay the whole log, then stay until the end is asked for."""
+    """Replay the whole log, then stay until the end is asked for.
+
+    Raises:
+        ConfigError: sections contradict each other.
+    """
+    problems = list(config.problems_with(labels))
+    if problems:
+        raise ConfigError(problems)
     runtime.health.update(status=f"reading {config.file.name}")
     log = read_log(config.file, read_mapping(config.mapping))
     _log.info("%d rows; ignored: %s", len(log.rows), dict(log.ignored))
@@ -49,7 +57,9 @@ def run_replay(runtime: Runtime, simulator: SimulatorConfig, labels: LabelsConfi
     try:
         if replay.run(milliseconds(settled)):
             runtime.health.update(status="done", done=True)
-            _log.info("done", extra=replay.teller.counts)
+            _log.info(
+                "done", extra={**replay.teller.counts, **{f"fault_{k}": n for k, n in replay.faults.counts.items()}}
+            )
             if not simulator.exit_when_done:
                 runtime.shutdown.wait()
     finally:
@@ -65,6 +75,12 @@ class Replay:
         self._output = Output(runtime.kafka)
         self._reader = read_features(runtime.kafka, config.features_within, config.patience)
         self.teller = LogTeller(self._features)
+        self.faults = ReplayFaults(config)
+        if self.faults.active:
+            _log.info(
+                "faults: seed %d, %.1f %% of events twice, bursts out of order in %.1f %% of the time, held up to %s",
+                config.fault_seed, 100 * config.duplicates, 100 * config.out_of_order, config.hold,
+            )  # fmt: skip
         self._state_file = runtime.process.state_folder / "simulator" / "replay.json"
         self._step_ms = milliseconds(config.step)
 
@@ -99,16 +115,17 @@ class Replay:
             if item is not None:
                 self._output.catalogue([item])
             place += 1
-        self._output.events(events)
+        told = self.faults.take(events, end_ms)
+        self._output.events(told)
         self._output.ticks(end_ms)
         self._output.flush()
-        for event in events:
+        for event in told:
             EVENTS.labels(type=type(event).__name__.lower()).inc()
         shown = sum(len(getattr(event, "positions", [])) for event in events)
         SLATES.inc(shown)
         IMPRESSIONS.inc(shown)
-        if events:
-            self._reader.told(events[-1].event_time_ms)
+        if told:
+            self._reader.told(max(event.event_time_ms for event in told))
         return place
 
     def _features(self, row: LogRow) -> SlateFeatures | None:
@@ -119,7 +136,7 @@ class Replay:
         )
 
     def _resume(self, first_ms: int) -> tuple[int, int]:
-        """Give where to go on; the rows before are told to nobody, only remembered."""
+        """Give where to go on; the rows before are told to nobody, only remembered, but for those still held back."""
         if not self._state_file.exists():
             return first_ms, 0
         try:
@@ -133,7 +150,7 @@ class Replay:
             )
         place = 0
         while place < len(self._rows) and self._rows[place].time_ms < state.next_ms:
-            self.teller.tell(self._rows[place])
+            self.faults.take(self.teller.tell(self._rows[place])[0], state.next_ms)
             place += 1
         return state.next_ms, place
 

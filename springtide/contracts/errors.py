@@ -39,6 +39,8 @@ class ExitCode(IntEnum):
     BUNDLE = 31
     WORKER_LOST = 32
     BARS_MISSED = 40
+    ROWS_DIFFER = 41
+    NOTHING_JUDGED = 42
     INTERNAL = 70
     INTERRUPTED = 130
 

@@ -106,10 +106,17 @@ class Purchase(Label, frozen=True, kw_only=True):
     quantity: int = 1
 
 
+class Refund(Event, frozen=True, kw_only=True):
+    """A purchase was taken back. It counts once, whichever came first, the purchase or its refund."""
+
+    purchase_id: str
+    """`event_id` of the purchase."""
+
+
 class Tick(Event, frozen=True, kw_only=True):
     """Event time has passed in this partition, though nothing else may have happened. `user_id` is empty."""
 
     partition: int
 
 
-AnyEvent = Served | Impression | Click | Cart | Purchase | Tick
+AnyEvent = Served | Impression | Click | Cart | Purchase | Refund | Tick

@@ -41,6 +41,7 @@ EXAMPLES: dict[str, msgspec.Struct] = {
     "click": events.Click(**_BASE, event_id="e2", request_id="r1", item_id="i7"),
     "cart": events.Cart(**_BASE, event_id="e3", request_id="r1", item_id="i7"),
     "purchase": events.Purchase(**_BASE, event_id="e4", request_id="r1", item_id="i7", price=19.5, quantity=1),
+    "refund": events.Refund(**_BASE, event_id="e5", purchase_id="e4"),
     "tick": events.Tick(event_id="t1", user_id="", event_time_ms=_T, producer="simulator-0", partition=0),
     "catalogue_item": catalogue.CatalogueItem(
         item_id="i7", category="c3", price=19.5, born_ms=_T - 86_400_000, available=True, event_time_ms=_T

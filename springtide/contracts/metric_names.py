@@ -2,7 +2,8 @@
 
 Joiner ledger (it must balance at every moment):
   slates_in    = slates_open + slates_final + slates_dropped
-  labels_in    = matched + duplicate + late + orphan_expired + orphan_waiting
+  impressions_in = impressions_open + impressions_final
+  labels_in    = matched + duplicate + late + orphan_expired + orphan_waiting; refunds_in likewise
 """
 
 from typing import Final
@@ -25,6 +26,18 @@ LABELS_WAITING: Final = "springtide_join_labels_waiting"
 """gauge; task: labels that came before their slate."""
 ROWS: Final = "springtide_join_rows_total"
 """counter; phase."""
+IMPRESSIONS: Final = "springtide_join_impressions_total"
+"""counter; outcome = in, final: shown items."""
+REFUNDS: Final = "springtide_join_refunds_total"
+"""counter; outcome = in, matched, duplicate, late, orphan_expired."""
+REFUNDS_WAITING: Final = "springtide_join_refunds_waiting"
+"""gauge: refunds that came before their purchase."""
+SAMPLED_OUT: Final = "springtide_join_sampled_out_total"
+"""counter; phase: items without a label that rows leave out."""
+REPLAYED: Final = "springtide_join_replayed_total"
+"""counter: records taken in before a crash and skipped after it."""
+PENDING_BYTES: Final = "springtide_join_pending_bytes"
+"""gauge; partition: estimate of what it holds, against `joiner.budget`."""
 LABEL_DELAY: Final = "springtide_label_delay_seconds"
 """histogram; task: label event time minus impression event time."""
 JOIN_WAIT: Final = "springtide_join_wait_seconds"

@@ -11,9 +11,11 @@ import msgspec
 from springtide.contracts.events import Context, SlateFeatures
 from springtide.contracts.tasks import Task
 
-Phase = Literal["observed", "corrected", "final"]
+Phase = Literal["observed", "corrected", "final", "aged", "refunded"]
 """observed: every shown item at the observation window. corrected: one item, one late positive.
-final: every shown item at the attribution window, labels closed."""
+final: every shown item at the attribution window, labels closed. aged: every shown item at one of `labels.ages`.
+refunded: one item whose purchase was taken back after the final row; what its purchase label and revenue are now.
+Whoever reads passes over the phases that it does not know."""
 
 Maturity = Literal["open", "observed", "closed"]
 """How complete a task's labels are in this row. open: younger than its observation window, a 0 means nothing.
@@ -24,7 +26,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One joined slate at one phase. N shown items; every column has N values in position order."""
 
     row_id: str
-    """`request_id:phase`, for corrections `request_id:corrected:task:item_id`."""
+    """`request_id:phase`; `request_id:corrected:task:item_id`; `request_id:aged:age_ms`; and
+    `request_id:refunded:event_id` of the purchase."""
     phase: Phase
     request_id: str
     user_id: str
@@ -50,5 +53,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """What serving predicted per item."""
     propensities: list[float] = []
     features: SlateFeatures | None = None
-    """What serving used. In observed and corrected rows; a final row leaves it to its observed row or to Feast."""
+    """What serving used. In observed rows, and in corrected and aged ones while the joiner keeps it; a final row
+    leaves it to its observed row or to Feast, unless there are no observed rows (`labels.policy = "close"`)."""
+    negative_keep: float = 1.0
+    """Share of the items without any label that are kept; a model of such rows has log odds too high by -ln of it."""
     schema_version: int = 1

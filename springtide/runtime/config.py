@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from springtide.contracts.tasks import TASKS
 
@@ -66,6 +67,10 @@ class KafkaConfig:
             yield f"kafka.replication: expected at least 1, got {self.replication}; raise it"
 
 
+LabelPolicy = Literal["close", "fast", "full"]
+"""Which rows a slate gets. close: final. fast: observed and corrected. full: all three."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelsConfig:
     """When labels count. All of it is event time after the impression."""
@@ -78,6 +83,14 @@ class LabelsConfig:
     """How far behind the newest event of its partition an event may arrive and still be in time."""
     max_advance: timedelta = timedelta(days=1)
     """One event may not move a partition's watermark by more; what lies further ahead is an outlier."""
+    policy: LabelPolicy = "full"
+    """close, fast or full."""
+    ages: tuple[timedelta, ...] = ()
+    """Ages at which a slate gets one more row each, of phase `aged`: for methods with several windows."""
+    refund: timedelta = timedelta(days=7)
+    """A refund up to this age takes its purchase back."""
+    negative_keep: float = 1.0
+    """Share of the items without any label that rows keep, 0 to 1; chosen by a hash of request and item."""
 
     @property
     def observed_age(self) -> timedelta:
@@ -101,6 +114,16 @@ class LabelsConfig:
                     f"labels.observation.{task}: expected at most the attribution window "
                     f"({self.attribution[task]}), got {self.observation[task]}; lower it"
                 )
+        for age in self.ages:
+            if not timedelta(0) <= age < self.final_age or self.ages.count(age) > 1:
+                yield f"labels.ages: expected different ages of 0s to less than {self.final_age}, got {age}; change it"
+        if self.refund < self.final_age:
+            yield (
+                f"labels.refund: expected at least the longest attribution window ({self.final_age}), "
+                f"got {self.refund}; raise it"
+            )
+        if not 0.0 < self.negative_keep <= 1.0:
+            yield f"labels.negative_keep: expected more than 0, up to 1, got {self.negative_keep}; 1 keeps all"
         if self.allowed_lateness < timedelta(0):
             yield f"labels.allowed_lateness: expected at least 0, got {self.allowed_lateness}; raise it"
 

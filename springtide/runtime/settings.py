@@ -159,6 +159,8 @@ def _convert(value: Any, kind: Any) -> Any:
         return parse_duration(value)
     if typing.get_origin(kind) is dict and typing.get_args(kind)[1] is timedelta:
         return {key: parse_duration(text) for key, text in value.items()}
+    if typing.get_args(kind)[:1] == (timedelta,):
+        return tuple(parse_duration(text) for text in value)
     if kind is Path:
         return Path(value)
     if kind is float and isinstance(value, int):

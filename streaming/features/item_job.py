@@ -64,6 +64,11 @@ class ItemFeatures:
         """Items kept."""
         return len(self._items)
 
+    @property
+    def over_budget(self) -> bool:
+        """Features are bounded by users and items; they have no budget."""
+        return False
+
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
         """Take over the stored buckets."""
         meta = entries.get(self._key("m"))

@@ -47,6 +47,8 @@ class User(msgspec.Struct, array_like=True):
     slates: dict[str, SeenSlate] = {}
     recent: list[tuple[int, str]] = []
     """Time and item of the last behaviours, oldest first."""
+    flushed_ms: int = 0
+    """Newest flush done for this user: its row is out, and what only older flushes need is dropped."""
 
 
 class UserMeta(msgspec.Struct, array_like=True):

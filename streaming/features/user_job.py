@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from springtide.contracts.codec import encode, event_decoder
-from springtide.contracts.events import AnyEvent, Impression, Served, Tick
+from springtide.contracts.events import AnyEvent, Impression, Refund, Served, Tick
 from springtide.contracts.features import BEHAVIOURS
 from springtide.contracts.topics import FEATURES
 from springtide.runtime.config import LabelsConfig
@@ -87,6 +87,11 @@ class UserFeatures:
         """Users kept."""
         return len(self._users)
 
+    @property
+    def over_budget(self) -> bool:
+        """Features are bounded by users and items; they have no budget."""
+        return False
+
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
         """Take over the stored users."""
         meta = entries.get(self._key("m"))
@@ -155,7 +160,7 @@ class UserFeatures:
             self.dropped["outlier_time"] += 1
             return
         self.events[type(event).__name__.lower()] += 1
-        if isinstance(event, Tick):
+        if isinstance(event, Tick | Refund):  # a refund takes back no behaviour
             return
         if event.event_time_ms < (self.watermark_ms or 0) - self._remember_ms:
             self.dropped["too_late"] += 1
@@ -180,7 +185,7 @@ class UserFeatures:
             return take_served(user, event, self._width_ms)
         if isinstance(event, Impression):
             return take_impression(user, event, self._width_ms)
-        assert not isinstance(event, Tick)
+        assert not isinstance(event, Tick | Refund)
         return take_label(user, event, self._width_ms, self._catalogue)
 
     def _note(self, user_id: str, count: Count) -> None:
@@ -211,8 +216,9 @@ class UserFeatures:
 
     def _flush(self, user_id: str, moment: int) -> list[Message]:
         user = self._users.get(user_id)
-        if user is None:
+        if user is None or moment <= user.flushed_ms:  # an interrupted trigger has done it already
             return []
+        user.flushed_ms = moment
         told = bool(user.buckets)
         row = user_row(user_id, user, moment) if told else None
         self._tidy(user_id, user, moment)

@@ -1,156 +1,219 @@
-"""The slates of one partition: found by request, by click and by what falls due; and what of them must be written."""
+"""The slates of one partition: found by request, by click, by purchase and by what falls due; and what to write."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from sys import intern
 
 from springtide.contracts.tasks import Task
 from streaming.core import Write
 from streaming.joiner.ledger import Ledger
 from streaming.joiner.plan import Plan
-from streaming.joiner.state import (
-    PACK,
-    LabelFact,
-    PartitionMeta,
-    Slate,
-    Touch,
-    meta_key,
-    slate_decoder,
-    slate_key,
-    touch_decoder,
-    touch_key,
-)
-from streaming.joiner.timers import Due, Timer, Timers
+from streaming.joiner.segments import Segments
+from streaming.joiner.state import PACK, Fact, Held, PartitionMeta, Slate
+from streaming.joiner.strays import Strays
+from streaming.joiner.timers import Timers
 
 
 class SlateBook:
     """All entries of one partition, in memory, and the changes since the last trigger."""
 
-    def __init__(self, partition: int, plan: Plan) -> None:
-        self._partition, self._plan = partition, plan
+    def __init__(self, partition: int, plan: Plan, bucket_ms: int) -> None:
+        self._meta_key, self._plan = meta_key(partition), plan
+        self._segments = Segments(partition)
         self.slates: dict[str, Slate] = {}
-        self.touches: dict[str, Touch] = {}
-        self.timers = Timers()
+        self.strays = Strays(partition, plan, bucket_ms)
+        self.rows, self.expiries, self.memories, self.corrections = (Timers(bucket_ms) for _ in range(4))
+        """Requests whose next row, whose expiry, whose end, or whose correction or refund falls due."""
         self.open_slates = 0
+        self.open_impressions = 0
+        """Shown items of open slates."""
+        self.slate_bytes = 0
+        self._waiting: Counter[Task] = Counter()
         self._clicked: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        self._changed: dict[bytes, Slate | Touch] = {}
-        self._deleted: dict[bytes, None] = {}
+        self._bought: dict[str, str] = {}
+        """Request by the event id of a purchase."""
+        self._changed: dict[str, Slate] = {}
+        self._forgotten: list[Slate] = []
+        self._given_up: dict[str, Slate] = {}
+
+    # Restart
 
     def load(self, entries: Mapping[bytes, bytes]) -> None:
-        """Take over stored entries."""
-        prefix = f"{self._partition}/".encode()
-        for key, value in entries.items():
-            if key.startswith(prefix + b"s/"):
-                slate = slate_decoder.decode(value)
-                self.slates[slate.request_id] = slate
-            elif key.startswith(prefix + b"t/"):
-                self.touches[key[len(prefix) + 2 :].decode()] = touch_decoder.decode(value)
+        """Take over stored entries; indexes, counts and timers follow from them."""
+        self.slates = self._segments.load(entries)
+        self.strays.load(entries)
+        origins: dict[bytes, bytes] = {}
         for slate in self.slates.values():
-            if slate.complete:
-                for fact in slate.labels.values():
-                    self.index_click(slate, fact)
-            self.open_slates += bool(slate.served_id) and not slate.final
+            slate.origin = origins.setdefault(slate.origin, slate.origin)
+            slate.item_ids = tuple(map(intern, slate.item_ids))
+            slate.size = slate.estimate()
+            self.slate_bytes += slate.size
+            self._waiting.update([held.task for held in slate.waiting if held.task is not None])
+            if slate.origin and not slate.closed:
+                self.open_slates += 1
+                self.open_impressions += len(slate.positions)
+            for fact in slate.labels:
+                self.index(slate, fact)
             self.schedule(slate)
-        for event_id, touch in self.touches.items():
-            self._schedule_touch(event_id, touch)
+            self.schedule_corrections(slate)
 
     def count_stock(self, ledger: Ledger) -> None:
         """Enter what was found at the start as come in."""
         ledger.slates["in"] += self.open_slates
+        ledger.impressions["in"] += self.open_impressions
         for task, number in self.waiting().items():
             ledger.labels[task, "in"] += number
+        ledger.refunds["in"] += self.strays.refunds
+
+    # Slates
 
     def open(self, request_id: str, user_id: str, event_time_ms: int) -> Slate:
         """Find a slate, or begin it with its first event, whichever that is."""
         slate = self.slates.get(request_id)
         if slate is None:
             slate = self.slates[request_id] = Slate(request_id, user_id, event_time_ms)
-        elif event_time_ms < slate.first_ms and not slate.final:
+            given_up = self._given_up.pop(request_id, None)
+            if given_up is not None:  # its newest version in the table and its bytes are this one's now
+                slate.segment, slate.size = given_up.segment, given_up.size
+            self.expiries.add(self._plan.expires_ms(event_time_ms), request_id)
+        elif event_time_ms < slate.first_ms and not slate.complete:
             slate.first_ms = event_time_ms
+            self.expiries.add(self._plan.expires_ms(event_time_ms), request_id)
         return slate
 
     def changed(self, slate: Slate) -> None:
         """Note that a slate must be written."""
-        self._put(slate_key(self._partition, slate.request_id), slate)
+        self._changed[slate.request_id] = slate
 
     def schedule(self, slate: Slate) -> None:
-        """Set the slate's timers from its state."""
-        for timer in self._plan.timers_of(slate):
-            self.timers.add(timer)
+        """Set the timer of the slate's next step."""
+        if slate.closed:
+            self.memories.add(self._plan.forget_ms(slate), slate.request_id)
+        elif slate.complete:
+            self.rows.add(self._plan.row_due_ms(slate), slate.request_id)
+        else:
+            self.expiries.add(self._plan.expires_ms(slate.first_ms), slate.request_id)
 
-    def finish(self, slate: Slate) -> None:
-        """Keep of a final slate what knows late labels, repetitions, and the clicks that later labels may name."""
-        slate.final, slate.served, slate.told, slate.held = True, b"", [], {}
-        slate.labels = {event_id: fact for event_id, fact in slate.labels.items() if fact.task == "click"}
-        self.open_slates -= 1
-        self.changed(slate)
+    def schedule_corrections(self, slate: Slate) -> None:
+        """Set timers for whatever may have to be told between rows; what was told already is told no more then."""
+        if slate.closed:
+            times = [refund.time_ms for refund in slate.refunds if not refund.told]
+        else:
+            times = [fact.time_ms for fact in slate.labels] if slate.stage >= self._plan.observed_stage else []
+        for time_ms in times:
+            self.corrections.add(time_ms, slate.request_id)
+
+    def hold_back(self, slate: Slate, held: Held) -> None:
+        """Let an event wait in its slate."""
+        slate.waiting += (held,)
+        if held.task is not None:
+            self._waiting[held.task] += 1
+
+    def let_go(self, slate: Slate) -> tuple[Held, ...]:
+        """Take out what waits in a slate, impressions first."""
+        waiting, slate.waiting = slate.waiting, ()
+        for held in waiting:
+            if held.task is not None:
+                self._waiting[held.task] -= 1
+        return waiting if len(waiting) < 2 else tuple(sorted(waiting, key=lambda held: held.task is not None))
+
+    def give_up(self, slate: Slate) -> None:
+        """Drop a slate that never became complete; a later event would begin it anew.
+
+        The table forgets it only after the partition's own entry: should the trigger break off before that, the next
+        life must find all that was given up, to give it up again.
+        """
+        del self.slates[slate.request_id]
+        self._waiting.subtract([held.task for held in slate.waiting if held.task is not None])
+        if slate.segment:
+            self._given_up[slate.request_id] = slate
+        else:
+            self._changed.pop(slate.request_id, None)
 
     def forget(self, slate: Slate) -> None:
-        """Delete a slate."""
+        """Let a closed slate go.
+
+        What it came to since the last trigger is written all the same: should the trigger break off, the next life
+        must find the slate as it ended, and not as it was a trigger ago, with rows still to be said.
+        """
         del self.slates[slate.request_id]
-        for fact in slate.labels.values():
+        if slate.request_id in self._changed:
+            self._forgotten.append(slate)
+        else:
+            self._release(slate)
+        for fact in slate.labels:
+            self._bought.pop(fact.event_id, None)
             requests = self._clicked.get((slate.user_id, fact.item_id))
             if requests is not None:
                 requests.discard(slate.request_id)
                 if not requests:
                     del self._clicked[slate.user_id, fact.item_id]
-        self._delete(slate_key(self._partition, slate.request_id))
 
-    def index_click(self, slate: Slate, fact: LabelFact) -> None:
-        """Let a click of a shown item be found by user and item."""
+    # Labels
+
+    def index(self, slate: Slate, fact: Fact) -> None:
+        """Let a click be found by user and item, a purchase by its event id."""
         if fact.task == "click":
             self._clicked[slate.user_id, fact.item_id].add(slate.request_id)
+        elif fact.task == "purchase":
+            self._bought[fact.event_id] = slate.request_id
 
-    def last_clicked(self, touch: Touch) -> Slate | None:
+    def last_clicked(self, user_id: str, fact: Fact) -> Slate | None:
         """Find the slate of the user's last click on the item at or before the label."""
         clicks = [
-            (fact.time_ms, request_id, event_id)
-            for request_id in self._clicked.get((touch.user_id, touch.fact.item_id), ())
-            for event_id, fact in self.slates[request_id].labels.items()
-            if fact.task == "click" and fact.item_id == touch.fact.item_id and fact.time_ms <= touch.fact.time_ms
+            (click.time_ms, request_id)
+            for request_id in self._clicked.get((user_id, fact.item_id), ())
+            for click in self.slates[request_id].labels
+            if click.task == "click" and click.item_id == fact.item_id and click.time_ms <= fact.time_ms
         ]
         return self.slates[max(clicks)[1]] if clicks else None
 
-    def add_touch(self, event_id: str, touch: Touch) -> None:
-        """Keep a label that waits for credit."""
-        self.touches[event_id] = touch
-        self._put(touch_key(self._partition, event_id), touch)
-        self._schedule_touch(event_id, touch)
+    def slate_of_purchase(self, purchase_id: str) -> Slate | None:
+        """Find the slate that a purchase was matched to."""
+        request_id = self._bought.get(purchase_id)
+        return None if request_id is None else self.slates[request_id]
 
-    def take_touch(self, event_id: str) -> Touch | None:
-        """Remove a label that waited for credit."""
-        touch = self.touches.pop(event_id, None)
-        if touch is not None:
-            self._delete(touch_key(self._partition, event_id))
-        return touch
+    # Stock and writes
 
     def waiting(self) -> Counter[Task]:
         """Count labels per task that have no outcome yet."""
-        waiting: Counter[Task] = Counter(touch.fact.task for touch in self.touches.values())
-        for slate in self.slates.values():
-            if not slate.complete and not slate.final:
-                waiting.update(fact.task for fact in slate.labels.values())
-        return waiting
+        return self._waiting + self.strays.labels
 
-    def impressions_open(self) -> int:
-        """Count shown items whose slate is not final."""
-        return sum(len(slate.positions) for slate in self.slates.values() if slate.complete and not slate.final)
+    @property
+    def timers(self) -> int:
+        """How many timers are set, those included that turn out to be of no use."""
+        sets = (self.rows, self.expiries, self.memories, self.corrections, self.strays.credits, self.strays.expiries)
+        return sum(len(timers) for timers in sets)
 
-    def take_writes(self, meta: PartitionMeta) -> Iterable[Write]:
+    @property
+    def pending_bytes(self) -> int:
+        """Estimated bytes of everything that was kept at the last trigger."""
+        return self.slate_bytes + self.strays.bytes
+
+    def take_writes(self, meta: PartitionMeta) -> Iterator[Write]:
         """Give all changes since the last call, in the order in which they must reach the changelog."""
         changed, self._changed = self._changed, {}
-        deleted, self._deleted = self._deleted, {}
-        writes = [Write(key, PACK(entry)) for key, entry in changed.items()]
-        writes.append(Write(meta_key(self._partition), PACK(meta)))
-        writes.extend(Write(key, None) for key in deleted)
-        return writes
+        for slate in changed.values():
+            size = slate.estimate()
+            self.slate_bytes += size - slate.size
+            slate.size = size
+        yield from self._segments.write(changed.values())
+        forgotten, self._forgotten = self._forgotten, []
+        for slate in forgotten:
+            self._release(slate)
+        yield from self.strays.take_changed()
+        yield Write(self._meta_key, PACK(meta))
+        yield from self.strays.take_deleted()
+        given_up, self._given_up = self._given_up, {}
+        self.slate_bytes -= sum([slate.size for slate in given_up.values()])
+        yield from self._segments.write([Slate(name, segment=slate.segment) for name, slate in given_up.items()])
+        yield from self._segments.delete_idle()
 
-    def _schedule_touch(self, event_id: str, touch: Touch) -> None:
-        self.timers.add(Timer(touch.fact.time_ms, Due.CREDIT, event_id))
+    def _release(self, slate: Slate) -> None:
+        self.slate_bytes -= slate.size
+        self._segments.release(slate)
 
-    def _put(self, key: bytes, entry: Slate | Touch) -> None:
-        self._deleted.pop(key, None)
-        self._changed[key] = entry
 
-    def _delete(self, key: bytes) -> None:
-        self._changed.pop(key, None)
-        self._deleted[key] = None
+def meta_key(partition: int) -> bytes:
+    """Key of the partition's own entry."""
+    return f"{partition}/m".encode()

@@ -1,17 +1,20 @@
-"""Does what falls due: rows, credit, expiry."""
+"""Does what falls due at a trigger, step by step; nothing here looks at anything but the state and the watermark.
+
+The order of the steps matters: credit brings labels that rows then tell; a row that is out makes corrections due; a
+slate is forgotten only when all is said.
+"""
 
 from datetime import timedelta
 
 from springtide.contracts.dead_letter import Reason
-from springtide.contracts.samples import Sample
-from springtide.contracts.tasks import TASKS
+from springtide.contracts.tasks import Task
 from streaming.joiner.book import SlateBook
 from streaming.joiner.ledger import Ledger
 from streaming.joiner.matching import Matcher
 from streaming.joiner.outbox import Outbox
-from streaming.joiner.rows import corrected_row, earliest, full_row, read_served
-from streaming.joiner.state import Slate
-from streaming.joiner.timers import Due, Timer
+from streaming.joiner.plan import Plan
+from streaming.joiner.rows import Row, Rows
+from streaming.joiner.state import Fact, Slate
 from streaming.joiner.windows import Windows
 
 
@@ -25,96 +28,167 @@ class Emitter:
         outbox: Outbox,
         windows: Windows,
         *,
+        plan: Plan,
         matcher: Matcher,
         orphan_wait: timedelta,
     ) -> None:
         self._book, self._ledger, self._outbox, self._windows = book, ledger, outbox, windows
-        self._matcher, self._orphan_wait = matcher, orphan_wait
+        self._plan, self._matcher, self._orphan_wait = plan, matcher, orphan_wait
+        self._rows = Rows(windows, plan)
         self._watermark_ms = 0
         self.waits: list[tuple[str, int]] = []
         """Per emitted row its phase and watermark minus due time; the shell empties it."""
 
     def fire(self, watermark_ms: int) -> None:
-        """Do everything that is due before the watermark, in the order in which it fell due."""
+        """Do everything that is due before the watermark."""
         self._watermark_ms = watermark_ms
-        while (timer := self._book.timers.pop_due(watermark_ms)) is not None:
-            if timer.kind is Due.CREDIT:
-                self._credit(timer.subject)
-            elif (slate := self._book.slates.get(timer.subject)) is not None:
-                self._fire_slate(slate, timer)
+        self._credit_labels()
+        self._emit_rows()
+        self._emit_corrections()
+        self._expire_slates()
+        self._expire_refunds()
+        self._forget_slates()
 
-    def _fire_slate(self, slate: Slate, timer: Timer) -> None:
-        kind = timer.kind
-        if kind is Due.FORGET and slate.final:
-            self._book.forget(slate)
-        elif kind is Due.EXPIRE and not slate.complete and not slate.final:
-            self._expire(slate)
-        elif slate.complete and not slate.final:
-            if kind is Due.OBSERVED and not slate.observed:
-                self._emit_observed(slate, timer.due_ms)
-            elif kind is Due.CORRECTED and slate.observed:
-                self._emit_corrected(slate, timer)
-            elif kind is Due.FINAL:
-                self._emit_final(slate, timer.due_ms)
+    def _credit_labels(self) -> None:
+        """Give each label without a request to its user's last click on the item: all clicks before it are in."""
+        strays = self._book.strays
+        for _, event_id in strays.credits.take_due(self._watermark_ms):
+            stray = strays.take(event_id)
+            if stray is None or stray.fact is None:
+                continue
+            slate = None if stray.fact.task == "click" else self._book.last_clicked(stray.user_id, stray.fact)
+            if slate is not None:
+                self._matcher.add_label(slate, stray.fact, stray.held.record)
+                continue
+            self._ledger.labels[stray.fact.task, "orphan_expired"] += 1
+            wanted = "one, or an earlier click of the user on the item"
+            self._outbox.reject(
+                "orphan_expired", f"request_id: expected {wanted}, got neither; name the request", stray.held.record
+            )
 
-    def _emit_observed(self, slate: Slate, due_ms: int) -> None:
-        row = full_row(slate, read_served(slate), "observed", self._windows.observed_age_ms, self._windows)
-        told = [
-            f"{task}:{item_id}"
-            for task, column in row.labels.items()
-            for item_id, label in zip(row.item_ids, column, strict=True)
-            if label
-        ]
-        slate.observed, slate.told = True, told
-        self._book.changed(slate)
-        self._emit(row, due_ms)
+    def _emit_rows(self) -> None:
+        """Emit the rows of every slate that has reached their ages; after a leap of time that may be several."""
+        for _, request_id in self._book.rows.take_due(self._watermark_ms):
+            slate = self._book.slates.get(request_id)
+            if slate is None or slate.closed or self._plan.row_due_ms(slate) >= self._watermark_ms:
+                continue
+            while not slate.closed and (due_ms := self._plan.row_due_ms(slate)) < self._watermark_ms:
+                self._emit_row(slate, due_ms)
+            self._book.changed(slate)
+            self._book.schedule(slate)
+            if slate.labels:
+                self._book.schedule_corrections(slate)
 
-    def _emit_corrected(self, slate: Slate, timer: Timer) -> None:
-        name, _, item_id = timer.detail.partition(":")
-        task = next(task for task in TASKS if task == name)
-        fact = earliest(slate, task, item_id, self._windows.final_age_ms, self._windows)
-        if fact is None or timer.detail in slate.told:
-            return
-        slate.told = [*slate.told, timer.detail]
-        self._book.changed(slate)
-        self._emit(corrected_row(slate, read_served(slate), fact, self._windows), timer.due_ms)
+    def _emit_row(self, slate: Slate, due_ms: int) -> None:
+        """Emit the row of the slate's stage and go on to the next; the last stage closes the slate."""
+        stage = self._plan.stages[slate.stage]
+        closes = slate.stage + 1 == len(self._plan.stages)
+        if closes and slate.labels:
+            self._correct(slate)
+        if stage.phase is not None:
+            row = self._rows.whole(slate, stage)
+            left_out = len(slate.positions) if row is None else row.sampled_out
+            if left_out:
+                self._ledger.sampled_out[stage.phase] += left_out
+            if row is not None:
+                self._emit(row, due_ms)
+                if stage.phase == "observed":
+                    slate.told = row.told
+        if not stage.keeps_features:
+            slate.features = b""
+        slate.stage += 1
+        if closes:
+            self._close(slate)
 
-    def _emit_final(self, slate: Slate, due_ms: int) -> None:
-        self._emit(full_row(slate, read_served(slate), "final", self._windows.final_age_ms, self._windows), due_ms)
+    def _close(self, slate: Slate) -> None:
+        """Keep of a slate what knows late labels, repetitions and refunds, and the clicks that labels may name."""
+        for held in self._book.let_go(slate):
+            if held.task is not None:
+                self._matcher.reject_item(held.task, held.record)
+        self._book.open_slates -= 1
+        self._book.open_impressions -= len(slate.positions)
         self._ledger.slates["final"] += 1
-        self._book.finish(slate)
-        self._book.schedule(slate)
+        self._ledger.impressions["final"] += len(slate.positions)
+        slate.closed, slate.told = True, ()
+        if not (slate.labels and any([fact.task == "purchase" for fact in slate.labels])):
+            slate.scores, slate.propensities, slate.item_ids, slate.positions = b"", b"", (), ()
 
-    def _emit(self, row: Sample, due_ms: int) -> None:
+    def _emit_corrections(self) -> None:
+        """Emit the positives and refunds that came when their row was out."""
+        for _, request_id in self._book.corrections.take_due(self._watermark_ms):
+            slate = self._book.slates.get(request_id)
+            if slate is None or not slate.complete:
+                continue
+            if slate.closed:
+                self._refund(slate)
+            elif slate.stage >= self._plan.observed_stage:
+                self._correct(slate)
+
+    def _correct(self, slate: Slate) -> None:
+        """Tell each task and item whose first label no row has told."""
+        if not self._plan.corrects:
+            return
+        for fact in self._firsts(slate):
+            name = f"{fact.task}:{fact.item_id}"
+            if name not in slate.told:
+                slate.told += (name,)
+                self._book.changed(slate)
+                self._emit(self._rows.corrected(slate, fact), fact.time_ms)
+
+    def _firsts(self, slate: Slate) -> list[Fact]:
+        """Give the first label of each task and item, as far as the watermark says that no earlier one can come."""
+        firsts: dict[tuple[Task, str], Fact] = {}
+        for fact in sorted(slate.labels, key=lambda fact: (fact.time_ms, fact.event_id)):
+            delay = slate.delay_ms(fact.time_ms)
+            if fact.time_ms < self._watermark_ms and self._windows.counts(fact.task, delay, self._windows.final_age_ms):
+                firsts.setdefault((fact.task, fact.item_id), fact)
+        return list(firsts.values())
+
+    def _refund(self, slate: Slate) -> None:
+        """Tell each refund of a closed slate before which no other can come."""
+        for refund in sorted(slate.refunds, key=lambda refund: (refund.time_ms, refund.event_id)):
+            if not refund.told and refund.time_ms < self._watermark_ms:
+                self._emit(self._rows.refunded(slate, refund), refund.time_ms)
+                refund.told = True
+                self._book.changed(slate)
+
+    def _emit(self, row: Row, due_ms: int) -> None:
         self.waits.append((row.phase, self._watermark_ms - due_ms))
         self._outbox.add_row(row)
 
-    def _expire(self, slate: Slate) -> None:
-        """Give up a slate without impression, or events without a slate."""
-        missing = "an impression of its slate" if slate.served_id else "its slate"
-        for event_id, held in slate.held.items():
-            fact = slate.labels.get(event_id)
-            reason: Reason = "orphan_expired"
-            if fact is not None:
-                self._ledger.labels[fact.task, "orphan_expired"] += 1
-            elif not slate.served_id:
-                reason = "impression_without_served"
+    def _expire_slates(self) -> None:
+        """Give up slates without an impression, and events without a slate."""
+        for _, request_id in self._book.expiries.take_due(self._watermark_ms):
+            slate = self._book.slates.get(request_id)
+            if slate is None or slate.complete or self._plan.expires_ms(slate.first_ms) >= self._watermark_ms:
+                continue
+            missing = "its slate" if not slate.origin else "an impression of its slate"
             detail = f"request_id: expected {missing} within {self._orphan_wait}, got none; check its producer"
-            self._outbox.reject(reason, detail, held)
-        if slate.served_id:
-            self._ledger.slates["dropped"] += 1
-            self._book.open_slates -= 1
-        self._book.forget(slate)
+            for held in slate.waiting:
+                reason: Reason = "orphan_expired"
+                if held.task is not None:
+                    self._ledger.labels[held.task, "orphan_expired"] += 1
+                elif not slate.origin:
+                    reason = "impression_without_served"
+                self._outbox.reject(reason, detail, held.record)
+            if slate.origin:
+                self._ledger.slates["dropped"] += 1
+                self._book.open_slates -= 1
+            self._book.give_up(slate)
 
-    def _credit(self, event_id: str) -> None:
-        """Give a label without request to its user's last click on the item."""
-        touch = self._book.take_touch(event_id)
-        if touch is None:
-            return
-        slate = None if touch.fact.task == "click" else self._book.last_clicked(touch)
-        if slate is not None:
-            self._matcher.add_label(slate, event_id, touch.fact, touch.held)
-            return
-        self._ledger.labels[touch.fact.task, "orphan_expired"] += 1
-        detail = "request_id: expected one, or an earlier click of the user on the item, got neither; name the request"
-        self._outbox.reject("orphan_expired", detail, touch.held)
+    def _expire_refunds(self) -> None:
+        """Give up refunds whose purchase never came, or was of no use."""
+        strays = self._book.strays
+        for _, event_id in strays.expiries.take_due(self._watermark_ms):
+            stray = strays.take(event_id)
+            if stray is not None:
+                self._ledger.refunds["orphan_expired"] += 1
+                detail = f"purchase_id: expected a matched purchase within {self._orphan_wait}, got none; check it"
+                self._outbox.reject("orphan_expired", detail, stray.held.record)
+
+    def _forget_slates(self) -> None:
+        """Forget closed slates that nothing can name any more."""
+        for _, request_id in self._book.memories.take_due(self._watermark_ms):
+            slate = self._book.slates.get(request_id)
+            if slate is not None and slate.closed and self._plan.forget_ms(slate) < self._watermark_ms:
+                self._book.forget(slate)

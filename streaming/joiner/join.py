@@ -2,29 +2,37 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from sys import intern
 from typing import Final
 
 import msgspec
 
-from springtide.contracts.codec import event_decoder
 from springtide.contracts.dead_letter import Reason
-from springtide.contracts.events import AnyEvent, Impression, Label, Purchase, Served, Tick
+from springtide.contracts.events import Cart, Click, Event, Impression, Label, Purchase, Refund, Tick
 from springtide.contracts.tasks import Task
 from springtide.runtime.settings import milliseconds
 from streaming.config import JoinerConfig
 from streaming.core import Message, Record, Write
-from streaming.joiner.book import SlateBook
+from streaming.joiner.book import SlateBook, meta_key
 from streaming.joiner.emitting import Emitter
 from streaming.joiner.ledger import Ledger
-from streaming.joiner.matching import Matcher
+from streaming.joiner.matching import Matcher, fact_of, hold
 from streaming.joiner.outbox import Outbox
 from streaming.joiner.plan import Plan
-from streaming.joiner.rows import column_problem
-from streaming.joiner.state import Held, LabelFact, PartitionMeta, Touch, meta_decoder, meta_key
+from streaming.joiner.served import AnyInput, Origins, ServedSlate, Shapes, input_decoder
+from streaming.joiner.state import PartitionMeta, Slate, Stray, meta_decoder
 from streaming.joiner.windows import Windows
 from streaming.watermark import Watermark
 
-TASK_OF: Final[dict[str, Task]] = {"Click": "click", "Cart": "cart", "Purchase": "purchase"}
+NAMES: Final[dict[type[Event], str]] = {
+    ServedSlate: "served",
+    Impression: "impression",
+    Click: "click",
+    Cart: "cart",
+    Purchase: "purchase",
+    Refund: "refund",
+    Tick: "tick",
+}
 
 
 class Joiner:
@@ -41,11 +49,14 @@ class Joiner:
         self._windows, self._config, self._plan = windows, config, Plan(windows, config)
         self._trigger_every_ms = milliseconds(config.trigger_every)
         self._meta = PartitionMeta(-1, Watermark(), None)
-        self.book = SlateBook(partition, self._plan)
+        self.book = SlateBook(partition, self._plan, self._trigger_every_ms)
         self._outbox = Outbox(partition, self.ledger)
         parts = (self.book, self.ledger, self._outbox, windows)
         self.matcher = Matcher(*parts, config.labels_per_slate)
-        self.emitter = Emitter(*parts, matcher=self.matcher, orphan_wait=config.orphan_wait)
+        self.emitter = Emitter(*parts, plan=self._plan, matcher=self.matcher, orphan_wait=config.orphan_wait)
+        self._shapes, self._origins = Shapes(), Origins()
+        self._reach_ms = windows.lateness_ms + self._plan.memory_ms
+        """How far behind the newest event's time an event may lie and still be of use."""
 
     @property
     def applied(self) -> int:
@@ -62,8 +73,18 @@ class Joiner:
         """Newest event time believed."""
         return self._meta.watermark.newest_ms
 
+    @property
+    def pending_bytes(self) -> int:
+        """Estimated bytes of everything that the partition keeps."""
+        return self.book.pending_bytes
+
+    @property
+    def over_budget(self) -> bool:
+        """More is pending than `joiner.budget`: read no more until less is; nothing is ever thrown out."""
+        return self.book.pending_bytes > self._config.budget
+
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
-        """Take over stored entries, and do again what the interrupted trigger may not have tidied away."""
+        """Take over stored entries; then fire what was due already, before anything new is merged."""
         meta = entries.get(meta_key(self.partition))
         if meta is not None:
             self._meta = meta_decoder.decode(meta)
@@ -77,11 +98,9 @@ class Joiner:
             self.ledger.replayed += 1
             return False
         try:
-            event = event_decoder.decode(record.value)
+            self._take(input_decoder.decode(record.value), record)
         except msgspec.DecodeError as error:
             self._reject("undecodable", f"events: expected an event, got {error}; fix its producer", record)
-        else:
-            self._take(event, record)
         return self._is_trigger(record.offset)
 
     def collect(self) -> list[Message]:
@@ -106,82 +125,89 @@ class Joiner:
     def _is_trigger(self, offset: int) -> bool:
         if offset % self._config.trigger_records == 0:
             return True
-        now, last = self.watermark_ms, self._meta.triggered_ms
-        if now is None:
+        newest, meta = self._meta.watermark.newest_ms, self._meta
+        if newest is None:
             return False
-        if last is None:
-            self._meta.triggered_ms = now
+        if meta.triggered_ms is None:
+            meta.triggered_ms = newest - self._windows.lateness_ms
             return False
-        return now - last >= self._trigger_every_ms
+        return newest - self._windows.lateness_ms - meta.triggered_ms >= self._trigger_every_ms
 
-    def _take(self, event: AnyEvent, record: Record) -> None:
-        if isinstance(event, Tick) and event.partition != self.partition:
+    def _take(self, event: AnyInput, record: Record) -> None:
+        """Let an event through if its columns, its partition and its time can be right, and merge it.
+
+        Raises:
+            msgspec.DecodeError: a column holds something else than numbers.
+        """
+        if isinstance(event, ServedSlate):
+            problem = self._shapes.problem(event, record.value)
+            if problem:
+                self._reject("undecodable", f"served: {problem}; fix its producer", record)
+            elif self._in_believable_time(event, record):
+                self._take_served(event)
+        elif isinstance(event, Tick) and event.partition != self.partition:
             detail = f"tick.partition: expected {self.partition}, got {event.partition}; send it to its partition"
             self._reject("wrong_partition", detail, record)
-            return
-        if not self._in_believable_time(event.event_time_ms):
-            newest = self._meta.watermark.newest_ms
-            detail = f"event_time_ms: expected a time near {newest}, got {event.event_time_ms}; mend the clock"
-            self._reject("outlier_time", detail, record)
-            return
-        self.ledger.events[type(event).__name__.lower()] += 1
-        held = Held(record.offset, record.key, record.value)
-        if isinstance(event, Served):
-            self._take_served(event, record)
-        elif isinstance(event, Impression):
-            self._take_impression(event, held)
-        elif isinstance(event, Label):
-            self._take_label(event, held)
+        elif self._in_believable_time(event, record):
+            if isinstance(event, Impression):
+                self._take_impression(event, record)
+            elif isinstance(event, Label):
+                self._take_label(event, record)
+            elif isinstance(event, Refund):
+                self.matcher.add_refund(event, record)
 
-    def _in_believable_time(self, event_time_ms: int) -> bool:
+    def _in_believable_time(self, event: Event, record: Record) -> bool:
         """Refuse what lies too far ahead, and what is so old that its slate may be forgotten already."""
-        believed = self._meta.watermark.admit(event_time_ms, self._windows.max_advance_ms, self._config.outlier_run)
-        return believed and event_time_ms >= self._plan.oldest_ms(self.watermark_ms or event_time_ms)
+        watermark, time_ms = self._meta.watermark, event.event_time_ms
+        believed = watermark.admit(time_ms, self._windows.max_advance_ms, self._config.outlier_run)
+        if believed and time_ms >= (watermark.newest_ms or 0) - self._reach_ms:
+            self.ledger.events[NAMES[type(event)]] += 1
+            return True
+        detail = f"event_time_ms: expected a time near {watermark.newest_ms}, got {time_ms}; mend the clock"
+        self._reject("outlier_time", detail, record)
+        return False
 
-    def _take_served(self, event: Served, record: Record) -> None:
-        problem = column_problem(event)
-        if problem:
-            self._reject("undecodable", f"served: {problem}; fix its producer", record)
-            return
+    def _take_served(self, event: ServedSlate) -> None:
         slate = self.book.open(event.request_id, event.user_id, event.event_time_ms)
-        if slate.final or slate.served_id == event.event_id:
+        if slate.closed or slate.served_id == event.event_id:
             self.ledger.duplicates["served"] += 1
             return
-        if slate.served_id:  # one request served twice: the older one counts, whichever came first
+        if slate.origin:  # one request served twice: the older one counts, whichever came first
             self.ledger.duplicates["served"] += 1
-            if slate.observed or (slate.served_ms, slate.served_id) <= (event.event_time_ms, event.event_id):
+            if slate.stage or (slate.served_ms, slate.served_id) <= (event.event_time_ms, event.event_id):
                 return
         else:
             self.ledger.slates["in"] += 1
             self.book.open_slates += 1
-        slate.served, slate.served_id, slate.served_ms = record.value, event.event_id, event.event_time_ms
-        slate.user_id, slate.item_ids = event.user_id, tuple(event.item_ids)
-        self.matcher.note_change(slate)
+        self._fill(slate, event)
+        self.book.changed(slate)
+        if slate.waiting:
+            self.matcher.retry(slate)
 
-    def _take_impression(self, event: Impression, held: Held) -> None:
+    def _fill(self, slate: Slate, event: ServedSlate) -> None:
+        """Lay down what was served as the bytes that rows are made of; equal texts are one object."""
+        slate.user_id, slate.served_id, slate.served_ms = event.user_id, event.event_id, event.event_time_ms
+        slate.item_ids = tuple(map(intern, event.item_ids))
+        slate.scores, slate.propensities = bytes(event.scores), bytes(event.propensities)
+        slate.features = bytes(event.features)
+        slate.origin = self._origins.of(event)
+
+    def _take_impression(self, event: Impression, record: Record) -> None:
         slate = self.book.open(event.request_id, event.user_id, event.event_time_ms)
-        if slate.final or event.event_id in slate.impression_ids:
+        if slate.closed or event.event_id in slate.impression_ids or (slate.waiting and slate.knows(event.event_id)):
             self.ledger.duplicates["impression"] += 1
             return
-        slate.impression_ids = [*slate.impression_ids, event.event_id]
-        slate.positions = sorted({*slate.positions, *event.positions})
-        seen = slate.impression_ms
-        slate.impression_ms = event.event_time_ms if seen is None else min(seen, event.event_time_ms)
-        slate.held[event.event_id] = held
-        self.matcher.note_change(slate)
+        self.matcher.add_impression(slate, event, record)
 
-    def _take_label(self, event: Label, held: Held) -> None:
-        task = TASK_OF[type(event).__name__]
-        revenue = event.price * event.quantity if isinstance(event, Purchase) else 0.0
-        fact = LabelFact(task, event.item_id, event.event_time_ms, revenue)
-        self.ledger.labels[task, "in"] += 1
+    def _take_label(self, event: Label, record: Record) -> None:
+        fact = fact_of(event)
+        self.ledger.labels[fact.task, "in"] += 1
         if event.request_id:
-            slate = self.book.open(event.request_id, event.user_id, fact.time_ms)
-            self.matcher.add_label(slate, event.event_id, fact, held)
-        elif event.event_id in self.book.touches:
-            self.matcher.count_duplicate(task)
+            self.matcher.add_label(self.book.open(event.request_id, event.user_id, fact.time_ms), fact, record)
+        elif event.event_id in self.book.strays.by_id:
+            self.matcher.count_duplicate(fact.task)
         else:
-            self.book.add_touch(event.event_id, Touch(event.user_id, fact, held))
+            self.book.strays.add(Stray(event.user_id, fact.time_ms, hold(fact.event_id, fact.task, record), fact))
 
     def _reject(self, reason: Reason, detail: str, record: Record) -> None:
-        self._outbox.reject(reason, detail, Held(record.offset, record.key, record.value))
+        self._outbox.reject(reason, detail, record)

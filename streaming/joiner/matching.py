@@ -1,16 +1,33 @@
-"""Brings labels and slates together: every label gets its outcome, once."""
+"""Brings impressions, labels and refunds to their slate: every label and every refund gets its outcome, once."""
 
+from typing import Final
+
+from springtide.contracts.events import Cart, Click, Impression, Label, Purchase, Refund
 from springtide.contracts.tasks import Task
+from streaming.core import Record
 from streaming.joiner.book import SlateBook
 from streaming.joiner.ledger import Ledger
 from streaming.joiner.outbox import Outbox
-from streaming.joiner.rows import earliest
-from streaming.joiner.state import Held, LabelFact, Slate
+from streaming.joiner.served import input_decoder
+from streaming.joiner.state import Fact, Held, Slate, Stray, TakenBack, every_place
 from streaming.joiner.windows import Windows
+
+_TASK_OF: Final[dict[type[Label], Task]] = {Click: "click", Cart: "cart", Purchase: "purchase"}
+
+
+def fact_of(event: Label) -> Fact:
+    """Read what rows need of a label."""
+    revenue = event.price * event.quantity if isinstance(event, Purchase) else 0.0
+    return Fact(event.event_id, _TASK_OF[type(event)], event.item_id, event.event_time_ms, revenue)
+
+
+def hold(event_id: str, task: Task | None, record: Record) -> Held:
+    """Keep an event as it came."""
+    return Held(event_id, task, record.offset, record.key, record.value)
 
 
 class Matcher:
-    """Adds labels to the slates of a book."""
+    """Merges events into the slates of a book."""
 
     def __init__(
         self, book: SlateBook, ledger: Ledger, outbox: Outbox, windows: Windows, labels_per_slate: int
@@ -20,64 +37,145 @@ class Matcher:
         self.delays: list[tuple[Task, int]] = []
         """Delays of matched labels since last read, for a histogram; the shell empties it."""
 
-    def add_label(self, slate: Slate, event_id: str, fact: LabelFact, held: Held) -> None:
-        """Give a label to its slate, or let it wait there until the slate is complete."""
-        if event_id in slate.labels:
-            self.count_duplicate(fact.task)
-        elif slate.final:
-            self._ledger.labels[fact.task, "late"] += 1
-        elif not slate.complete:
-            slate.labels[event_id] = fact
-            slate.held[event_id] = held
-            self.note_change(slate)
+    # Impressions
+
+    def add_impression(self, slate: Slate, event: Impression, record: Record) -> None:
+        """Merge what was shown, once the slate itself is known."""
+        if slate.origin:
+            self._show(slate, event, record)
+            self._book.changed(slate)
+            if slate.waiting:
+                self.retry(slate)
         else:
-            self._match(slate, event_id, fact, held)
-            self.note_change(slate)
+            self._wait(slate, hold(event.event_id, None, record))
+
+    def _show(self, slate: Slate, event: Impression, record: Record) -> None:
+        shown = self._checked(tuple(event.positions), len(slate.item_ids), record)
+        if slate.positions:
+            shown = tuple(sorted({*slate.positions, *shown}))
+        new = len(shown) - len(slate.positions)
+        slate.positions = shown
+        self._book.open_impressions += new
+        self._ledger.impressions["in"] += new
+        slate.impression_ids += (event.event_id,)
+        if slate.impression_ms is None or event.event_time_ms < slate.impression_ms:
+            slate.impression_ms = event.event_time_ms
+            self._book.schedule(slate)
+
+    def _checked(self, positions: tuple[int, ...], count: int, record: Record) -> tuple[int, ...]:
+        """Give the positions that the slate has, in order, and tell of the others."""
+        every = every_place(count)
+        if positions == every:
+            return every
+        wrong = [position for position in positions if not 1 <= position <= count]
+        if wrong:
+            detail = f"positions: expected 1 to {count}, got {wrong}; fix its producer"
+            self._outbox.reject("unknown_position", detail, record)
+        return tuple(sorted(set(positions).difference(wrong)))
+
+    def retry(self, slate: Slate) -> None:
+        """Merge again what waited, impressions first; what still cannot be used goes on waiting."""
+        for held in self._book.let_go(slate):
+            event, record = input_decoder.decode(held.value), held.record
+            if isinstance(event, Impression):
+                self._show(slate, event, record)
+            elif isinstance(event, Label):
+                self._match(slate, fact_of(event), record)
+        self._book.changed(slate)
+
+    def _wait(self, slate: Slate, held: Held) -> None:
+        self._book.hold_back(slate, held)
+        self._book.changed(slate)
+
+    # Labels
+
+    def add_label(self, slate: Slate, fact: Fact, record: Record) -> None:
+        """Give a label to its slate, or let it wait there."""
+        if slate.knows(fact.event_id):
+            self.count_duplicate(fact.task)
+        elif slate.closed:
+            self._ledger.labels[fact.task, "late"] += 1
+        else:
+            self._match(slate, fact, record)
 
     def count_duplicate(self, task: Task) -> None:
         """Count a label that is known already."""
         self._ledger.labels[task, "duplicate"] += 1
         self._ledger.duplicates[task] += 1
 
-    def _match(self, slate: Slate, event_id: str, fact: LabelFact, held: Held) -> None:
-        """Give a label of a complete slate its outcome, and keep it if anything may still need it."""
-        if not slate.shows(fact.item_id):
-            self._ledger.labels[fact.task, "matched"] += 1
-            slate.labels.pop(event_id, None)
-            detail = f"item_id: expected one of the slate's shown items, got {fact.item_id!r}; fix its producer"
-            self._outbox.reject("unknown_position", detail, held)
+    def _match(self, slate: Slate, fact: Fact, record: Record) -> None:
+        """Give a label of an open slate its outcome, and keep it if anything may still need it."""
+        shown = slate.place(fact.item_id)
+        if not slate.complete or (not shown and fact.item_id in slate.item_ids):
+            self._wait(slate, hold(fact.event_id, fact.task, record))
             return
-        delay = slate.delay_ms(fact)
+        if not shown:
+            self.reject_item(fact.task, record)
+            return
+        delay = slate.delay_ms(fact.time_ms)
         late = delay > self._windows.attribution_ms[fact.task]
         self._ledger.labels[fact.task, "late" if late else "matched"] += 1
         if not late:
             self.delays.append((fact.task, delay))
-        if fact.task == "click" or not late:
-            if len(slate.labels) < self._labels_per_slate or self._is_news(slate, fact):
-                slate.labels[event_id] = fact
-        else:
-            slate.labels.pop(event_id, None)
-        if fact.task == "click" and event_id in slate.labels:
-            self._book.index_click(slate, fact)
+        if (fact.task == "click" or not late) and self._has_room(slate, fact):
+            self._keep(slate, fact)
 
-    def _is_news(self, slate: Slate, fact: LabelFact) -> bool:
-        known = earliest(slate, fact.task, fact.item_id, self._windows.final_age_ms, self._windows)
-        return known is None or fact.time_ms < known.time_ms
+    def reject_item(self, task: Task, record: Record) -> None:
+        """A label of an item that was not shown is matched to its slate, makes no row, and is told."""
+        self._ledger.labels[task, "matched"] += 1
+        detail = "item_id: expected one of the slate's shown items, got another; fix its producer"
+        self._outbox.reject("unknown_position", detail, record)
 
-    def note_change(self, slate: Slate) -> None:
-        """After any event: complete it if it now is, note the change, and set its timers."""
-        if slate.complete and slate.held:
-            held, slate.held = slate.held, {}
-            for event_id in slate.impression_ids:
-                self._check_positions(slate, held.get(event_id))
-            for event_id in [event_id for event_id in slate.labels if event_id in held]:
-                self._match(slate, event_id, slate.labels.pop(event_id), held[event_id])
+    def _has_room(self, slate: Slate, fact: Fact) -> bool:
+        """Beyond the bound a label is kept only where it changes its item's column."""
+        if len(slate.labels) < self._labels_per_slate:
+            return True
+        times = [known.time_ms for known in slate.labels if known.task == fact.task and known.item_id == fact.item_id]
+        return not times or fact.time_ms < min(times)
+
+    def _keep(self, slate: Slate, fact: Fact) -> None:
+        slate.labels += (fact,)
+        self._book.index(slate, fact)
         self._book.changed(slate)
-        self._book.schedule(slate)
+        self._book.schedule_corrections(slate)
+        if fact.task == "purchase":
+            for event_id in self._book.strays.refunds_of(fact.event_id):
+                refund = self._book.strays.take(event_id)
+                if refund is not None:
+                    self._take_back(slate, refund)
 
-    def _check_positions(self, slate: Slate, held: Held | None) -> None:
-        wrong = [position for position in slate.positions if not 1 <= position <= len(slate.item_ids)]
-        if held is not None and wrong:
-            slate.positions = [position for position in slate.positions if position not in wrong]
-            detail = f"positions: expected 1 to {len(slate.item_ids)}, got {wrong}; fix its producer"
-            self._outbox.reject("unknown_position", detail, held)
+    # Refunds
+
+    def add_refund(self, event: Refund, record: Record) -> None:
+        """Take a purchase back, or wait for it."""
+        self._ledger.refunds["in"] += 1
+        held = hold(event.event_id, None, record)
+        stray = Stray(event.user_id, event.event_time_ms, held, purchase_id=event.purchase_id)
+        slate = self._book.slate_of_purchase(event.purchase_id)
+        if slate is not None:
+            self._take_back(slate, stray)
+        elif event.event_id in self._book.strays.by_id:
+            self._count_repeated_refund()
+        else:
+            self._book.strays.add(stray)
+
+    def _take_back(self, slate: Slate, refund: Stray) -> None:
+        """The earliest refund of a purchase counts, whichever came first, unless its row is out."""
+        known = next((known for known in slate.refunds if known.purchase_id == refund.purchase_id), None)
+        new = TakenBack(refund.purchase_id, refund.held.event_id, refund.time_ms)
+        if slate.delay_ms(refund.time_ms) > self._windows.refund_ms:
+            self._ledger.refunds["late"] += 1
+            return
+        if known is None:
+            self._ledger.refunds["matched"] += 1
+        else:
+            self._count_repeated_refund()
+            if known.told or (known.time_ms, known.event_id) <= (new.time_ms, new.event_id):
+                return
+        slate.refunds = (*(other for other in slate.refunds if other is not known), new)
+        self._book.changed(slate)
+        self._book.schedule_corrections(slate)
+
+    def _count_repeated_refund(self) -> None:
+        self._ledger.refunds["duplicate"] += 1
+        self._ledger.duplicates["refund"] += 1

@@ -2,11 +2,10 @@
 
 from springtide.contracts.codec import encode
 from springtide.contracts.dead_letter import DeadLetter, Reason
-from springtide.contracts.samples import Sample
 from springtide.contracts.topics import DEAD_LETTER, EVENTS, SAMPLES
-from streaming.core import Message
+from streaming.core import Message, Record
 from streaming.joiner.ledger import Ledger
-from streaming.joiner.state import Held
+from streaming.joiner.rows import Row
 
 LARGEST_VALUE = 256 * 1024
 """Bytes of an original record that a dead letter keeps: in base64 it must still fit into a message."""
@@ -19,26 +18,26 @@ class Outbox:
         self._partition, self._ledger = partition, ledger
         self._messages: list[Message] = []
 
-    def add_row(self, row: Sample) -> None:
+    def add_row(self, row: Row) -> None:
         """Say a row, into the partition of its events: a partition of rows then follows one watermark."""
         self._ledger.rows[row.phase] += 1
-        self._messages.append(Message(SAMPLES.name, row.request_id.encode(), encode(row), self._partition))
+        self._messages.append(Message(SAMPLES.name, row.key, row.value, self._partition))
 
-    def reject(self, reason: Reason, detail: str, held: Held) -> None:
+    def reject(self, reason: Reason, detail: str, record: Record) -> None:
         """Put a record to the dead letters."""
         self._ledger.dead_letters[reason] += 1
-        if len(held.value) > LARGEST_VALUE:
-            detail += f" (value cut from {len(held.value)} bytes)"
+        if len(record.value) > LARGEST_VALUE:
+            detail += f" (value cut from {len(record.value)} bytes)"
         letter = DeadLetter(
             reason=reason,
             detail=detail,
             topic=EVENTS.name,
             partition=self._partition,
-            offset=held.offset,
-            key=held.key,
-            value=held.value[:LARGEST_VALUE],
+            offset=record.offset,
+            key=record.key,
+            value=record.value[:LARGEST_VALUE],
         )
-        self._messages.append(Message(DEAD_LETTER.name, held.key, encode(letter)))
+        self._messages.append(Message(DEAD_LETTER.name, record.key, encode(letter)))
 
     def take(self) -> list[Message]:
         """Give everything since the last call, in order."""

@@ -1,129 +1,201 @@
-"""Rows from a slate. A row is a function of the slate's events with times up to its age, and of nothing else."""
+"""Rows from a slate. A row is a function of the slate's events with times up to its age, and of nothing else.
 
-from typing import Any
+A row is laid together from pieces of JSON, most of them as they came with `served`: nothing is parsed to be written
+again. A test holds it against the contract's own encoding.
+"""
 
-from springtide.contracts.codec import event_decoder
-from springtide.contracts.events import Served, SlateFeatures
-from springtide.contracts.samples import Sample
-from springtide.contracts.tasks import TASKS, Task
-from streaming.joiner.state import LabelFact, Slate
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from springtide.contracts.codec import encode
+from springtide.contracts.samples import Phase
+from springtide.contracts.tasks import TASKS
+from streaming.joiner.plan import Plan, Stage
+from streaming.joiner.served import pick_column, pick_columns, pick_features
+from streaming.joiner.state import Fact, Slate, TakenBack, every_place
 from streaming.joiner.windows import Windows
 
-
-def read_served(slate: Slate) -> Served:
-    """Decode the slate's own event; it was decoded once before, so it is whole."""
-    served = event_decoder.decode(slate.served)
-    assert isinstance(served, Served)
-    return served
-
-
-def column_problem(served: Served) -> str:
-    """Name a column whose length is not the slate's; empty when all fit. Rows can only be cut from whole columns."""
-    columns: dict[str, list[float] | list[str]] = {f"scores.{task}": column for task, column in served.scores.items()}
-    columns["propensities"] = served.propensities
-    if served.features is not None:
-        columns |= {f"features.item.{name}": column for name, column in served.features.item.items()}
-        columns["features.item_category"] = served.features.item_category
-    count = len(served.item_ids)
-    for name, column in columns.items():
-        if column and len(column) != count:
-            return f"{name}: expected {count} values, one per item, got {len(column)}"
-    return ""
+_FRAME: Final = (
+    b'{"row_id":"%%b:%b","phase":%b,"request_id":"%%b","user_id":%%b,%%b,"impression_time_ms":%%d,"age_ms":%d,'
+    b'"item_ids":%%b,"positions":%b,"labels":%b,"delays_ms":%b,"maturity":%b,"revenue":%b,'
+    b'"scores":%%b,"propensities":%%b,"features":%%b,"negative_keep":%b,"schema_version":1}'
+)
+"""Sample, in the order of its fields. First the pieces that are the same for many slates are laid into it, then the
+slate's own: most slates have no label, and so the frame is there already."""
+MOST_FRAMES: Final = 4096
 
 
-def earliest(slate: Slate, task: Task, item_id: str, age_ms: int, windows: Windows) -> LabelFact | None:
-    """Find the first label of a task and item that counts at an age."""
-    facts = [
-        (fact.time_ms, event_id)
-        for event_id, fact in slate.labels.items()
-        if fact.task == task and fact.item_id == item_id and windows.counts(task, slate.delay_ms(fact), age_ms)
-    ]
-    return slate.labels[min(facts)[1]] if facts else None
+class Row(NamedTuple):
+    """One message of topic `samples`."""
+
+    phase: Phase
+    key: bytes
+    value: bytes
+    sampled_out: int = 0
+    told: tuple[str, ...] = ()
+    """`task:item` of its positives."""
 
 
-def full_row(slate: Slate, served: Served, phase: str, age_ms: int, windows: Windows) -> Sample:
-    """Make the observed or the final row: every shown item, every task.
+class _Labels(NamedTuple):
+    """The columns that tell what became of items, as JSON."""
 
-    Args:
-        slate: complete.
-        served: its decoded event.
-        phase: `observed` carries features, `final` does not.
-        age_ms: labels with a delay up to it, and up to their attribution window, count.
-        windows: the label windows.
-    """
-    shown = slate.shown()
-    labels: dict[Task, list[int]] = {task: [0] * len(shown) for task in TASKS}
-    delays: dict[Task, list[int]] = {task: [-1] * len(shown) for task in TASKS}
-    revenue = [0.0] * len(shown)
-    column = {item_id: index for index, (_, item_id) in enumerate(shown)}
-    for _, fact in sorted(slate.labels.items(), key=lambda entry: (entry[1].time_ms, entry[0])):
-        index, delay = column.get(fact.item_id), slate.delay_ms(fact)
-        if index is None or not windows.counts(fact.task, delay, age_ms):
-            continue
-        revenue[index] += fact.revenue
-        if not labels[fact.task][index]:
-            labels[fact.task][index], delays[fact.task][index] = 1, delay
-    return Sample(
-        row_id=f"{slate.request_id}:{phase}",
-        phase="observed" if phase == "observed" else "final",
-        age_ms=age_ms,
-        labels=labels,
-        delays_ms=delays,
-        maturity={task: windows.maturity(task, age_ms) for task in TASKS},
-        revenue=revenue,
-        **_columns(slate, served, shown, with_features=phase == "observed"),
-    )
+    labels: bytes
+    delays_ms: bytes
+    revenue: bytes
 
 
-def corrected_row(slate: Slate, served: Served, fact: LabelFact, windows: Windows) -> Sample:
-    """Make the row of one late positive: one item, one task, with the item's features."""
-    delay = slate.delay_ms(fact)
-    shown = [entry for entry in slate.shown() if entry[1] == fact.item_id][:1]
-    return Sample(
-        row_id=f"{slate.request_id}:corrected:{fact.task}:{fact.item_id}",
-        phase="corrected",
-        age_ms=delay,
-        labels={fact.task: [1]},
-        delays_ms={fact.task: [delay]},
-        maturity={fact.task: windows.maturity(fact.task, delay)},
-        **_columns(slate, served, shown, with_features=True),
-    )
+class _Age(NamedTuple):
+    """Which row of a slate it is."""
+
+    phase: Phase
+    suffix: str
+    """Of the row id."""
+    age_ms: int
+    maturity: bytes
 
 
-def _columns(slate: Slate, served: Served, shown: list[tuple[int, str]], *, with_features: bool) -> dict[str, Any]:
-    indices = [position - 1 for position, _ in shown]
-    return {
-        "request_id": slate.request_id,
-        "user_id": served.user_id,
-        "experiment": served.experiment,
-        "arm": served.arm,
-        "other_arms": served.other_arms,
-        "model_version": served.model_version,
-        "fallback": served.fallback,
-        "context": served.context,
-        "impression_time_ms": slate.impression_ms,
-        "item_ids": [item_id for _, item_id in shown],
-        "positions": [position for position, _ in shown],
-        "scores": {task: _pick(column, indices) for task, column in served.scores.items()},
-        "propensities": _pick(served.propensities, indices),
-        "features": _pick_features(served.features, indices, len(served.item_ids)) if with_features else None,
-    }
+class Rows:
+    """Makes the rows of one partition's slates."""
+
+    def __init__(self, windows: Windows, plan: Plan) -> None:
+        self._windows, self._plan = windows, plan
+        self._keep_all = windows.negative_keep == 1.0
+        self._negative_keep = encode(windows.negative_keep)
+        self._ages = [self._age(stage) for stage in plan.stages]
+        self._blank_frames: dict[tuple[int, tuple[int, ...]], bytes] = {}
+
+    def _age(self, stage: Stage) -> _Age:
+        maturity = encode({task: self._windows.maturity(task, stage.age_ms) for task in TASKS})
+        phase = stage.phase or "final"
+        suffix = f"aged:{stage.age_ms}" if phase == "aged" else phase
+        return _Age(phase, suffix, stage.age_ms, maturity)
+
+    def whole(self, slate: Slate, stage: Stage) -> Row | None:
+        """Make the row of the slate's stage: every shown item that is kept, every task. None when no item is left."""
+        places, age = slate.positions, self._ages[slate.stage]
+        facts = self._counted(slate, age.age_ms) if slate.labels else ()
+        outcome = _Outcome(slate, facts) if facts else None
+        if not self._keep_all:
+            places = self._kept(slate, outcome)
+        if not places:
+            return None
+        if outcome is None:
+            frame = self._blank_frame(slate.stage, places)
+        else:
+            frame = self._frame(age, places, outcome.columns(places))
+        value = _fill(frame, slate, places, stage.with_features)
+        names = () if outcome is None else tuple(dict.fromkeys([f"{fact.task}:{fact.item_id}" for fact in facts]))
+        return Row(age.phase, slate.request_id.encode(), value, len(slate.positions) - len(places), names)
+
+    def corrected(self, slate: Slate, fact: Fact) -> Row:
+        """Make the row of one late positive: one item, one task."""
+        delay, task = slate.delay_ms(fact.time_ms), fact.task
+        maturity = encode({task: self._windows.maturity(task, delay)})
+        age = _Age("corrected", f"corrected:{task}:{fact.item_id}", delay, maturity)
+        told = _Labels(encode({task: [1]}), encode({task: [delay]}), b"[]")
+        return self._of_item(slate, fact.item_id, age, told, with_features=self._plan.correct_with_features)
+
+    def refunded(self, slate: Slate, refund: TakenBack) -> Row:
+        """Make the row of one refund: what is left of its item's purchases once it and all before it are taken off."""
+        item_id = next(fact.item_id for fact in slate.labels if fact.event_id == refund.purchase_id)
+        gone = {other.purchase_id for other in slate.refunds if _moment(other) <= _moment(refund)}
+        left = [
+            fact
+            for fact in self._counted(slate, self._windows.final_age_ms)
+            if fact.task == "purchase" and fact.item_id == item_id and fact.event_id not in gone
+        ]
+        age_ms, maturity = slate.delay_ms(refund.time_ms), encode({"purchase": "closed"})
+        age = _Age("refunded", f"refunded:{refund.purchase_id}", age_ms, maturity)
+        delay = slate.delay_ms(left[0].time_ms) if left else -1
+        revenue = sum([fact.revenue for fact in left], 0.0)
+        told = _Labels(encode({"purchase": [int(bool(left))]}), encode({"purchase": [delay]}), encode([revenue]))
+        return self._of_item(slate, item_id, age, told, with_features=False)
+
+    def _of_item(self, slate: Slate, item_id: str, age: _Age, told: _Labels, *, with_features: bool) -> Row:
+        places = (slate.place(item_id),)
+        value = _fill(self._frame(age, places, told), slate, places, with_features)
+        return Row(age.phase, slate.request_id.encode(), value)
+
+    def _blank_frame(self, stage: int, places: tuple[int, ...]) -> bytes:
+        """Give the frame of a row without labels: the same for all slates of which the same places were shown."""
+        frame = self._blank_frames.get((stage, places))
+        if frame is None:
+            if len(self._blank_frames) >= MOST_FRAMES:
+                self._blank_frames.clear()
+            blank = _Outcome(Slate(""), []).columns(places)
+            frame = self._frame(self._ages[stage], places, blank)
+            self._blank_frames[stage, places] = frame
+        return frame
+
+    def _frame(self, age: _Age, places: tuple[int, ...], told: _Labels) -> bytes:
+        suffix = encode(age.suffix)[1:-1].replace(b"%", b"%%")
+        maturity, keep = age.maturity, self._negative_keep
+        return _FRAME % (
+            suffix, encode(age.phase), age.age_ms, encode(places),
+            told.labels, told.delays_ms, maturity, told.revenue, keep,
+        )  # fmt: skip
+
+    def _counted(self, slate: Slate, age_ms: int) -> list[Fact]:
+        """Give the shown items' labels that count at an age, in the order of their times."""
+        facts = [
+            fact
+            for fact in slate.labels
+            if self._windows.counts(fact.task, slate.delay_ms(fact.time_ms), age_ms) and slate.place(fact.item_id)
+        ]
+        if len(facts) > 1:
+            facts.sort(key=lambda fact: (fact.time_ms, fact.event_id))
+        return facts
+
+    def _kept(self, slate: Slate, outcome: "_Outcome | None") -> tuple[int, ...]:
+        """Choose the positions that rows keep: those with a label, and a share of the others."""
+        positive = set() if outcome is None else outcome.items
+        return tuple(
+            [
+                place
+                for place in slate.positions
+                if slate.item_ids[place - 1] in positive
+                or self._windows.keeps_negative(slate.request_id, slate.item_ids[place - 1])
+            ]
+        )
 
 
-def _pick(column: list[float], indices: list[int]) -> list[float]:
-    return [column[index] for index in indices] if column else []
+class _Outcome:
+    """What became of each item, by its labels in the order of their times."""
+
+    def __init__(self, slate: Slate, facts: list[Fact]) -> None:
+        self.items = {fact.item_id for fact in facts}
+        self._facts = facts
+        self._slate = slate
+
+    def columns(self, places: tuple[int, ...]) -> _Labels:
+        """Lay them into columns; the earliest label of a task and item gives the delay."""
+        count, slate = len(places), self._slate
+        labels = {task: [0] * count for task in TASKS}
+        delays = {task: [-1] * count for task in TASKS}
+        revenue = [0.0] * count
+        for fact in self._facts:
+            index, task = places.index(slate.place(fact.item_id)), fact.task
+            revenue[index] += fact.revenue
+            if not labels[task][index]:
+                labels[task][index], delays[task][index] = 1, slate.delay_ms(fact.time_ms)
+        return _Labels(encode(labels), encode(delays), encode(revenue))
 
 
-def _pick_features(features: SlateFeatures | None, indices: list[int], count: int) -> SlateFeatures | None:
-    if features is None or indices == list(range(count)):
-        return features
-    return SlateFeatures(
-        version=features.version,
-        feature_time_ms=features.feature_time_ms,
-        user=features.user,
-        top_categories=features.top_categories,
-        top_category_shares=features.top_category_shares,
-        recent_items=features.recent_items,
-        item={name: _pick(column, indices) for name, column in features.item.items()},
-        item_category=[features.item_category[index] for index in indices] if features.item_category else [],
-    )
+def _moment(refund: TakenBack) -> tuple[int, str]:
+    return refund.time_ms, refund.event_id
+
+
+def _fill(frame: bytes, slate: Slate, places: tuple[int, ...], with_features: bool) -> bytes:
+    """Lay what the slate alone has into a frame: the bytes as they came where every item was shown, else cut out."""
+    item_ids: Sequence[str] = slate.item_ids
+    scores, propensities, features = slate.scores, slate.propensities, slate.features if with_features else b"null"
+    if places != every_place(len(item_ids)):
+        indices = [place - 1 for place in places]
+        item_ids = [item_ids[index] for index in indices]
+        scores, propensities = pick_columns(scores, indices), pick_column(propensities, indices)
+        features = pick_features(features, indices)
+    request_id = encode(slate.request_id)[1:-1]
+    return frame % (
+        request_id, request_id, encode(slate.user_id), slate.origin, slate.impression_ms, encode(item_ids),
+        scores, propensities, features,
+    )  # fmt: skip

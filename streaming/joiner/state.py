@@ -1,22 +1,25 @@
-"""What the joiner keeps, as packed entries of one table.
+"""What the joiner keeps of a request, and of what waits.
 
-Keys begin with the partition, so that the entries of one partition are found and two partitions never meet:
-`P/s/REQUEST` a slate, `P/t/EVENT` a label that waits for last-touch credit, `P/m` the partition itself.
+Merging is min and union: repeating an event changes nothing. What never changes once it has come (who was shown
+what by which model) is kept as the bytes that rows are made of; what changes is small.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from springtide.contracts.tasks import Task
+from streaming.core import Record
 from streaming.watermark import Watermark
 
 PACK: Final = msgspec.msgpack.Encoder().encode
 
 
-class LabelFact(msgspec.Struct, array_like=True, frozen=True):
+class Fact(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One click, cart or purchase."""
 
+    event_id: str
     task: Task
     item_id: str
     time_ms: int
@@ -24,65 +27,126 @@ class LabelFact(msgspec.Struct, array_like=True, frozen=True):
     """Price times quantity, for a purchase."""
 
 
-class Held(msgspec.Struct, array_like=True, frozen=True):
-    """The original record of an event that still waits, should it have to go to the dead letters."""
+class Held(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """An event that still waits, as it came: to be merged later, or to go to the dead letters."""
 
+    event_id: str
+    task: Task | None
+    """None: an impression or a refund."""
     offset: int
     key: bytes
     value: bytes
 
+    @property
+    def record(self) -> Record:
+        """The event's record."""
+        return Record(self.offset, self.key, self.value)
 
-class Slate(msgspec.Struct, array_like=True):
-    """All that is known of one request. Merging is min and union: repeating an event changes nothing."""
+
+class TakenBack(msgspec.Struct, array_like=True, gc=False):
+    """A refund of one of the slate's purchases."""
+
+    purchase_id: str
+    event_id: str
+    time_ms: int
+    told: bool = False
+    """Its row is out."""
+
+
+class Slate(msgspec.Struct, array_like=True, gc=False):
+    """All that is known of one request; begun by whichever of its events comes first.
+
+    It is without cycles and spared by the garbage collector, which would else look at every pending slate again
+    and again: hence tuples that are replaced, not lists that grow.
+    """
 
     request_id: str
-    user_id: str
-    first_ms: int
+    user_id: str = ""
+    first_ms: int = 0
     """Oldest event time of any of its events."""
-    served: bytes = b""
-    """The `served` event as it came; empty while it is missing and after the final row."""
+    origin: bytes = b""
+    """Who decided the slate: experiment, arms, model and context, as a piece of JSON; empty: `served` has not come."""
     served_id: str = ""
     served_ms: int = 0
     item_ids: tuple[str, ...] = ()
+    scores: bytes = b""
+    """JSON object of columns, as served."""
+    propensities: bytes = b""
+    """JSON column, as served."""
+    features: bytes = b""
+    """JSON, as served, until no row needs them any more."""
     impression_ms: int | None = None
-    impression_ids: list[str] = []
-    positions: list[int] = []
-    labels: dict[str, LabelFact] = {}
-    """By event id."""
-    held: dict[str, Held] = {}
-    """By event id; only while `served` or the impression is missing."""
-    observed: bool = False
-    """The observed row is out."""
-    told: list[str] = []
-    """`task:item` of each positive that a row has told."""
-    final: bool = False
-    """The final row is out; what remains knows late labels and repetitions."""
+    impression_ids: tuple[str, ...] = ()
+    positions: tuple[int, ...] = ()
+    labels: tuple[Fact, ...] = ()
+    """The labels that count, and late clicks: a purchase may still be credited to them."""
+    waiting: tuple[Held, ...] = ()
+    """What came before the slate was complete, or names an item that is not shown yet."""
+    told: tuple[str, ...] = ()
+    """`task:item` of each positive that an observed or corrected row has told."""
+    refunds: tuple[TakenBack, ...] = ()
+    stage: int = 0
+    """How many of its rows are out; see plan.py."""
+    closed: bool = False
+    """The last row is out; what remains knows late labels, repetitions and refunds."""
+    segment: int = 0
+    """Number of the table's entry that holds it as it is, or was before its newest changes; 0: none."""
+    size: int = 0
+    """Bytes that it is taken to need."""
 
     @property
     def complete(self) -> bool:
         """Both the slate and an impression of it have come."""
-        return bool(self.served_id) and self.impression_ms is not None
+        return self.impression_ms is not None and self.origin != b""
 
-    def shown(self) -> list[tuple[int, str]]:
-        """Give position and item of each shown item, in position order."""
-        count = len(self.item_ids)
-        return [(position, self.item_ids[position - 1]) for position in self.positions if 1 <= position <= count]
+    def knows(self, event_id: str) -> bool:
+        """Say whether this label or waiting event has come before."""
+        return event_id in [fact.event_id for fact in self.labels] or event_id in [
+            held.event_id for held in self.waiting
+        ]
 
-    def shows(self, item_id: str) -> bool:
-        """Say whether the item was shown."""
-        return any(shown == item_id for _, shown in self.shown())
+    def place(self, item_id: str) -> int:
+        """Give the item's position if it was shown, 0 if not."""
+        if item_id not in self.item_ids:
+            return 0
+        place = self.item_ids.index(item_id) + 1
+        if place in self.positions:
+            return place
+        return next((place for place in self.positions if self.item_ids[place - 1] == item_id), 0)
 
-    def delay_ms(self, fact: LabelFact) -> int:
-        """Label time minus impression time; a label before its impression (clocks differ) has delay 0."""
-        return max(0, fact.time_ms - (self.impression_ms or 0))
+    def delay_ms(self, time_ms: int) -> int:
+        """Time since the impression; what comes before it (clocks differ) has delay 0."""
+        return max(0, time_ms - (self.impression_ms or 0))
+
+    def estimate(self) -> int:
+        """Estimate the bytes that it needs: objects, keys, timers, its share of collections; 0 if given up."""
+        if not self.origin and not self.waiting:
+            return 0
+        size = SLATE_BYTES + len(self.scores) + len(self.propensities) + len(self.features)
+        if self.labels or self.waiting or self.refunds:
+            size += FACT_BYTES * (len(self.labels) + len(self.refunds) + len(self.waiting))
+            size += sum([len(held.value) for held in self.waiting])
+        return size
 
 
-class Touch(msgspec.Struct, array_like=True, frozen=True):
-    """A label without a request; it goes to its user's last click on the item, once all clicks before it are in."""
+SLATE_BYTES: Final = 900
+FACT_BYTES: Final = 250
+
+
+@lru_cache(maxsize=1024)
+def every_place(count: int) -> tuple[int, ...]:
+    """Give the positions of a slate of which every item was shown: one object for all of them."""
+    return tuple(range(1, count + 1))
+
+
+class Stray(msgspec.Struct, array_like=True, frozen=True):
+    """A label that waits for credit, or a refund (without a fact) that waits for its purchase."""
 
     user_id: str
-    fact: LabelFact
+    time_ms: int
     held: Held
+    fact: Fact | None = None
+    purchase_id: str = ""
 
 
 class PartitionMeta(msgspec.Struct, array_like=True):
@@ -94,21 +158,6 @@ class PartitionMeta(msgspec.Struct, array_like=True):
     """Watermark at the last trigger."""
 
 
-slate_decoder: Final = msgspec.msgpack.Decoder(Slate)
-touch_decoder: Final = msgspec.msgpack.Decoder(Touch)
+slates_decoder: Final = msgspec.msgpack.Decoder(list[Slate])
+stray_decoder: Final = msgspec.msgpack.Decoder(Stray)
 meta_decoder: Final = msgspec.msgpack.Decoder(PartitionMeta)
-
-
-def slate_key(partition: int, request_id: str) -> bytes:
-    """Key of a slate's entry."""
-    return f"{partition}/s/{request_id}".encode()
-
-
-def touch_key(partition: int, event_id: str) -> bytes:
-    """Key of a waiting label's entry."""
-    return f"{partition}/t/{event_id}".encode()
-
-
-def meta_key(partition: int) -> bytes:
-    """Key of the partition's own entry."""
-    return f"{partition}/m".encode()

@@ -1,11 +1,12 @@
-"""The label windows as whole milliseconds, and how mature a task's labels are at an age."""
+"""The label windows as whole milliseconds, how mature a task's labels are at an age, and which items rows keep."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Self
 
 from springtide.contracts.samples import Maturity
 from springtide.contracts.tasks import TASKS, Task
-from springtide.runtime.config import LabelsConfig
+from springtide.runtime.config import LabelPolicy, LabelsConfig
 from springtide.runtime.settings import milliseconds
 
 
@@ -21,6 +22,13 @@ class Windows:
     """Age at which the final row is due."""
     lateness_ms: int
     max_advance_ms: int
+    policy: LabelPolicy
+    ages_ms: tuple[int, ...]
+    """Ages of further rows."""
+    refund_ms: int
+    """A refund up to this age takes its purchase back."""
+    negative_keep: float
+    """Share of the items without a label that rows keep."""
 
     @classmethod
     def of(cls, labels: LabelsConfig) -> Self:
@@ -32,6 +40,10 @@ class Windows:
             final_age_ms=milliseconds(labels.final_age),
             lateness_ms=milliseconds(labels.allowed_lateness),
             max_advance_ms=milliseconds(labels.max_advance),
+            policy=labels.policy,
+            ages_ms=tuple(milliseconds(age) for age in labels.ages),
+            refund_ms=milliseconds(labels.refund),
+            negative_keep=labels.negative_keep,
         )
 
     def maturity(self, task: Task, age_ms: int) -> Maturity:
@@ -43,3 +55,8 @@ class Windows:
     def counts(self, task: Task, delay_ms: int, age_ms: int) -> bool:
         """Say whether a label with this delay belongs into a row of this age."""
         return delay_ms <= min(age_ms, self.attribution_ms[task])
+
+    def keeps_negative(self, request_id: str, item_id: str) -> bool:
+        """Say whether rows keep this item though it has no label: the same answer in every row and every replay."""
+        digest = hashlib.blake2b(f"{request_id}:{item_id}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest) < self.negative_keep * 2**64

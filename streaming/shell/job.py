@@ -3,16 +3,22 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from faust.types import TP
 
 from springtide.contracts.errors import ExitCode
 from springtide.runtime.config import KafkaConfig
 from springtide.runtime.kafka import servers
-from streaming.core import Core, Record
+from streaming.core import Core, Record, merge_until_trigger
+from streaming.shell.failpoints import reach
 from streaming.shell.gaps import next_offset
 from streaming.shell.hard_exit import hard_exit
+from streaming.shell.lanes import Lane
+from streaming.shell.record_batch import RecordBatch
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +40,7 @@ class JobSpec(Generic[C]):
 
 
 class Job(Generic[C]):
-    """Runs a job's cores inside one Faust agent; everything here happens in the agent's one task."""
+    """Runs a job's cores inside one Faust agent, each in a lane of its own."""
 
     def __init__(self, spec: JobSpec[C], app: Any, table: Any, kafka: KafkaConfig) -> None:
         self.spec = spec
@@ -47,66 +53,118 @@ class Job(Generic[C]):
         self._servers = servers(kafka)
         self.taken: dict[int, int] = {}
         """Newest offset taken in per partition."""
-        self._triggering = asyncio.Lock()
+        self._lanes: dict[int, Lane] = {}
+        self._triggering: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def run(self, stream: Any) -> None:
-        """Take every record; what goes wrong here is no data error, so it ends the process."""
-        async for event in stream.events():
-            try:
-                await self._take(event.message)
-            except Exception as error:  # noqa: BLE001 -- Faust would acknowledge the event and go on
-                _log.exception("%s failed", self.spec.name)
-                where = f"{event.message.topic}/{event.message.partition}@{event.message.offset}"
-                hard_exit(ExitCode.INTERNAL, f"{self.spec.name}: expected to take {where}, got {error!r}")
+        """Hand every batch to its partition's lane."""
+        try:
+            async for event in stream.events():
+                batch: RecordBatch = event.message
+                if batch.partition not in self._lanes:
+                    self._lanes[batch.partition] = Lane(self._take_or_end)
+                await self._lanes[batch.partition].put(batch)
+        finally:
+            self._close_lanes()
 
     async def forget(self) -> None:
         """Drop the cores: after any change of assignment they begin again from the recovered table."""
-        async with self._triggering:
-            self.cores.clear()
-            self.released.clear()
-            self.taken.clear()
-            self.recovered = False
+        for lock in self._triggering.values():
+            await lock.acquire()  # a trigger under way ends first, and none begins
+        self._close_lanes()
+        self._triggering.clear()
+        self.cores.clear()
+        self.released.clear()
+        self.taken.clear()
+        self.recovered = False
 
-    async def _take(self, message: Any) -> None:
-        core = self.cores.get(message.partition) or self._begin(message.partition)
-        await self._check_order(core, message)
-        if core.merge(Record(message.offset, message.key or b"", message.value or b"")):
-            async with self._triggering:
-                await self._trigger(core, message)
+    def _close_lanes(self) -> None:
+        for lane in self._lanes.values():
+            lane.close()
+        self._lanes.clear()
 
-    async def _check_order(self, core: C, message: Any) -> None:
+    async def _take_or_end(self, batch: RecordBatch) -> None:
+        """Take a batch; what goes wrong here is no data error, so it ends the process."""
+        try:
+            await self._take(batch)
+        except Exception as error:  # noqa: BLE001 -- the task would end, and the partition stand still
+            _log.exception("%s failed", self.spec.name)
+            where = f"{batch.topic}/{batch.partition}@{self.taken.get(batch.partition)}"
+            hard_exit(ExitCode.INTERNAL, f"{self.spec.name}: expected to take {where}, got {error!r}")
+
+    def over_budget(self) -> list[int]:
+        """List the partitions that hold more than they may, and are read no further."""
+        return [partition for partition, core in sorted(self.cores.items()) if core.over_budget]
+
+    def heed_budget(self) -> None:
+        """Hold the partitions that are over their budget, and let the others go."""
+        over = set(self.over_budget())
+        for partition in self.cores:
+            tp = TP(self.topic_name, partition)
+            if partition in over and tp not in self._app.consumer.held:
+                _log.warning("%s/%d holds more than its budget; it is read no further", *tp)
+                self._app.consumer.hold(tp)
+            elif partition not in over and tp in self._app.consumer.held:
+                self._app.consumer.let_go(tp)
+
+    async def _take(self, batch: RecordBatch) -> None:
+        partition = batch.partition
+        core = self.cores.get(partition) or self._begin(partition)
+        await self._check_order(core, batch)
+        records = self._records(batch)
+        while (trigger := merge_until_trigger(core, records)) is not None:
+            self.taken[partition] = trigger.offset
+            async with self._triggering[partition]:
+                await self._trigger(core, partition, trigger.offset)
+        self.taken[partition] = batch.offset
+        self.heed_budget()
+
+    @staticmethod
+    def _records(batch: RecordBatch) -> Iterator[Record]:
+        for record in batch.records:
+            reach("merging")
+            yield Record(record.offset, record.key or b"", record.value or b"")
+
+    async def _check_order(self, core: C, batch: RecordBatch) -> None:
         """End the process when Faust has left records out: the next one reads them."""
-        partition, offset = message.partition, message.offset
-        expected = self.taken.get(partition, core.applied) + 1
-        if offset > expected:
-            there = await next_offset(self._servers, message.topic, partition, expected)
-            if there < offset:
-                where = f"{message.topic}/{partition}"
-                hard_exit(ExitCode.RECOVERY, f"{where}: expected record {there}, got {offset}: some were left out")
-            _log.warning("%s/%d holds no record from %d to %d", message.topic, partition, expected, offset - 1)
-        self.taken[partition] = offset
+        expected = self.taken.get(batch.partition, core.applied) + 1
+        if batch.records[0].offset <= expected and batch.offset - batch.records[0].offset == len(batch.records) - 1:
+            return
+        for record in batch.records:
+            if record.offset > expected:
+                await self._look_into_gap(batch.tp, expected, record.offset)
+            expected = record.offset + 1
+
+    async def _look_into_gap(self, tp: TP, expected: int, offset: int) -> None:
+        there = await next_offset(self._servers, tp.topic, tp.partition, expected)
+        if there < offset:
+            hard_exit(
+                ExitCode.RECOVERY,
+                f"{tp.topic}/{tp.partition}: expected record {there}, got {offset}: some were left out",
+            )
+        _log.warning("%s/%d holds no record from %d to %d", tp.topic, tp.partition, expected, offset - 1)
 
     def _begin(self, partition: int) -> C:
         if not self.recovered:
             hard_exit(ExitCode.RECOVERY, f"{self.spec.name}: expected a recovered table, got a record before it")
         core = self.spec.make(partition)
-        prefix = f"{partition}/".encode()
-        core.restore({key: value for key, value in self._table.data.items() if key.startswith(prefix)})
+        core.restore(self._table.data.take(partition))
+        reach("recovered")
         self.cores[partition] = core
         _log.info("%s goes on with partition %d after offset %d", self.spec.name, partition, core.applied)
         return core
 
-    async def _trigger(self, core: C, message: Any) -> None:
+    async def _trigger(self, core: C, partition: int, offset: int) -> None:
+        """Do the three steps of streaming/core.py."""
         started, producer = time.monotonic(), self._app.producer
-        for out in core.collect():
-            await producer.send(self._prefix + out.topic, out.key, out.value, out.partition, None, None)
-        await producer.flush()
+        await producer.deliver(core.collect(), self._prefix)
         acknowledged = time.monotonic() - started
-        for write in core.settle(message.offset):
-            if write.value is not None:
-                self._table[write.key] = write.value
-            elif write.key in self._table.data:
-                del self._table[write.key]
-        await producer.flush()
-        self.released[message.partition] = message.offset + 1
+        reach("rows-acknowledged")
+        pairs = [(write.key, write.value) for write in core.settle(offset)]
+        reach("settled")
+        last = await producer.append(self._table.changelog_topic_name, partition, pairs)
+        reach("changelog-acknowledged")
+        self._table.data.written(partition, pairs, last)
+        self.released[partition] = offset + 1
+        reach("released")
         self.spec.after_trigger(core, acknowledged)

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from springtide.contracts import metric_names as names
 from springtide.contracts.errors import ExitCode
 from springtide.runtime.health import Health
-from streaming.role import Role
+from streaming.role import Cores, Role
 from streaming.shell.hard_exit import hard_exit
 from streaming.shell.stream_app import StreamApp
 
@@ -33,7 +33,19 @@ class Status:
         cores = {job.spec.name: list(job.cores.values()) for job in self._app.jobs}
         self._families = [*self._role.read(cores), *self._times(), self._lag()]
         ready = all(job.recovered for job in self._app.jobs)
-        self._health.update(ready=ready, status=self._role.line(cores) if ready else "reading state from the changelog")
+        self._health.update(ready=ready, status=self._line(cores) if ready else "reading state from the changelog")
+
+    def _line(self, cores: Cores) -> str:
+        """Tell progress; a partition that is held over its budget comes first."""
+        for job in self._app.jobs:
+            job.heed_budget()
+        held = [f"{job.spec.topic}/{number}" for job in self._app.jobs for number in job.over_budget()]
+        if not held:
+            return self._role.line(cores)
+        return (
+            f"{', '.join(held)} not read: more is pending than {self._role.name}.budget allows, and nothing is thrown "
+            f"out; raise it or shorten the windows, and start again; {self._role.line(cores)}"
+        )
 
     def check_commits(self) -> None:
         """End the process when finished triggers have not been committed for too long."""

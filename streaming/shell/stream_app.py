@@ -1,8 +1,8 @@
 """The Faust application: its settings, its strict transport, and one agent and one table per job."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import faust
 from faust.types import TP
@@ -11,7 +11,12 @@ from springtide.runtime.config import KafkaConfig
 from springtide.runtime.settings import milliseconds
 from streaming.config import StreamingConfig
 from streaming.shell.job import Job, JobSpec
+from streaming.shell.rocks_store import RocksStore
+from streaming.shell.stores import EntryStore, MemoryStore
 from streaming.shell.strict_transport import StrictTransport
+
+STORES: Final[Mapping[str, type[EntryStore]]] = {"memory": MemoryStore, "rocksdb": RocksStore}
+"""By the scheme of `streaming.store`."""
 
 
 class StreamApp(faust.App):  # type: ignore[misc]
@@ -32,6 +37,21 @@ class StreamApp(faust.App):  # type: ignore[misc]
         offsets = [job.released.get(tp.partition) for job in self.jobs if job.topic_name == tp.topic]
         known = [offset for offset in offsets if offset is not None]
         return min(known) if known and len(known) == len(offsets) else None
+
+
+class JobTable(faust.Table):  # type: ignore[misc]
+    """A table whose store is ours; what it keeps is written by its job, with the changelog's acknowledgement."""
+
+    def _new_store(self) -> EntryStore:
+        return STORES[self.app.conf.store.scheme](self.app.conf.store, self.app, self, table_name=self.name)
+
+    def on_key_set(self, key: Any, value: Any) -> None:
+        """Refuse: Faust would send the change by itself, in another order."""
+        raise NotImplementedError(f"{self.name}: expected writes by its job, got one of {key!r}")
+
+    def on_key_del(self, key: Any) -> None:
+        """Refuse, as `on_key_set`."""
+        raise NotImplementedError(f"{self.name}: expected deletions by its job, got one of {key!r}")
 
 
 def make_app(
@@ -59,11 +79,14 @@ def make_app(
         producer_request_timeout=streaming.request_timeout.total_seconds(),
         producer_acks=-1,
         producer_max_request_size=8 * 1024 * 1024,
-        stream_buffer_maxsize=streaming.buffer_records,
+        producer_max_batch_size=streaming.batch_bytes,
+        broker_max_poll_records=streaming.batch_records,
+        stream_buffer_maxsize=max(2, streaming.buffer_records // streaming.batch_records),
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         table_standby_replicas=0,
         worker_redirect_stdouts=False,
+        Table=JobTable,
     )
     app.fetch_wait_ms = milliseconds(streaming.fetch_wait)
     app.jobs = [_add_job(app, spec, kafka) for spec in specs]
@@ -85,7 +108,8 @@ def _add_job(app: StreamApp, spec: JobSpec[Any], kafka: KafkaConfig) -> Job[Any]
     topic = app.topic(
         kafka.topic(spec.topic), key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )
-    table = app.Table(spec.name, key_type=bytes, value_type=bytes, partitions=kafka.partitions)
+    # Each message of recovery is a whole batch, so few are gathered; 1 has a meaning of its own in Faust.
+    table = app.Table(spec.name, key_type=bytes, value_type=bytes, partitions=kafka.partitions, recovery_buffer_size=2)
     job = Job(spec, app, table, kafka)
     app.agent(topic, name=f"{spec.name}-agent")(job.run)
 

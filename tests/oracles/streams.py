@@ -4,6 +4,8 @@ import random
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+
 from springtide.contracts.events import (
     AnyEvent,
     Cart,
@@ -11,6 +13,7 @@ from springtide.contracts.events import (
     Context,
     Impression,
     Purchase,
+    Refund,
     Served,
     SlateFeatures,
     Tick,
@@ -23,13 +26,29 @@ LABELS = LabelsConfig(
     observation={"click": timedelta(minutes=10), "cart": timedelta(hours=1), "purchase": timedelta(hours=1)},
     attribution={"click": timedelta(minutes=30), "cart": timedelta(hours=6), "purchase": timedelta(days=1)},
     allowed_lateness=timedelta(minutes=5),
+    refund=timedelta(days=2),
 )
 
 
 def make_events(
-    seed: int, *, slates: int = 12, users: int = 3, start_ms: int = 1_700_000_000_000, size: int = 4
+    seed: int,
+    *,
+    slates: int = 12,
+    users: int = 3,
+    start_ms: int = 1_700_000_000_000,
+    size: int = 4,
+    refunds: bool = False,
 ) -> list[AnyEvent]:
-    """Make the events of some slates in event-time order."""
+    """Make the events of some slates in event-time order.
+
+    Args:
+        seed: of everything.
+        slates: how many.
+        users: among how many they are spread.
+        start_ms: when the first may be served.
+        size: items per slate.
+        refunds: take purchases back, some of them twice or too late or never made, and show some slates in two parts.
+    """
     draw = random.Random(seed)
     events: list[AnyEvent] = []
     for number in range(slates):
@@ -43,6 +62,8 @@ def make_events(
                 event_time_ms=start_ms + draw.randrange(20 * HOUR), item_id=f"i{draw.randrange(size * 2)}",
             )
         )  # fmt: skip
+    if refunds:
+        events += [*_refunds(draw, events), *_second_parts(draw, events, size)]
     return sorted(events, key=lambda event: (event.event_time_ms, event.event_id))
 
 
@@ -74,6 +95,33 @@ def with_ticks(
         ticked.append(_tick(due, partition))
         due += every_ms
     return ticked
+
+
+def _refunds(draw: random.Random, events: list[AnyEvent]) -> list[AnyEvent]:
+    bought = [event for event in events if isinstance(event, Purchase)]
+    made: list[AnyEvent] = []
+    for purchase in [*bought, *bought[:1]]:
+        for number in range(draw.randrange(3)):
+            delay = draw.choice([0, MINUTE, 3 * HOUR, 20 * HOUR, 47 * HOUR, 49 * HOUR])
+            made.append(
+                Refund(
+                    event_id=f"{purchase.event_id}-back{number}-{len(made)}", user_id=purchase.user_id, producer="test",
+                    event_time_ms=purchase.event_time_ms + delay,
+                    purchase_id=purchase.event_id if draw.random() < 0.9 else "never-made",
+                )
+            )  # fmt: skip
+    return made
+
+
+def _second_parts(draw: random.Random, events: list[AnyEvent], size: int) -> list[AnyEvent]:
+    return [
+        msgspec.structs.replace(
+            event, event_id=f"{event.event_id}2", event_time_ms=event.event_time_ms + draw.randrange(20_000),
+            positions=list(range(draw.randint(1, size), size + 1)),
+        )
+        for event in events
+        if isinstance(event, Impression) and draw.random() < 0.3
+    ]  # fmt: skip
 
 
 def _tick(time_ms: int, partition: int) -> Tick:

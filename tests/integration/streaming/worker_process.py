@@ -24,6 +24,7 @@ from springtide.contracts.samples import Sample
 from springtide.contracts.topics import EVENTS, SAMPLES
 from springtide.runtime.config import KafkaConfig
 from springtide.runtime.kafka import make_consumer, make_producer, servers
+from streaming.shell.failpoints import VARIABLE
 
 ROOT = Path(__file__).parents[3]
 
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[3]
 class StreamProcess:
     """One run of `python -m streaming`."""
 
-    def __init__(self, kafka: KafkaConfig, state: Path, *sets: str) -> None:
+    def __init__(self, kafka: KafkaConfig, state: Path, *sets: str, failpoint: str = "") -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -42,12 +43,16 @@ class StreamProcess:
             "process.state_folder": state,
             "process.health_port": self.port,
         }
+        self.ended = False
+        """It was ended here, or died of its point."""
         self.log = state / f"streaming-{self.port}.log"
         command = [sys.executable, "-m", "streaming", "--config", "config/base.toml"]
         for text in [*(f"{key}={value}" for key, value in given.items()), *sets]:
             command += ["--set", text]
         with self.log.open("wb") as log:
-            self.child = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ})
+            self.child = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, VARIABLE: failpoint}
+            )
 
     def __enter__(self) -> "StreamProcess":
         return self
@@ -75,13 +80,20 @@ class StreamProcess:
 
     def kill(self) -> None:
         """End it without a chance to tidy up."""
+        self.ended = True
         self.child.kill()
         self.child.wait()
 
     def stop(self) -> int:
         """Ask for its end and give the exit code."""
+        self.ended = True
         self.child.send_signal(signal.SIGTERM)
         return self.child.wait(30)
+
+    def wait_for_death(self, seconds: float = 90.0) -> int:
+        """Wait until it ends by itself, and give the exit code."""
+        self.ended = True
+        return self.child.wait(seconds)
 
     def wait_ready(self) -> None:
         """Wait until it has read its state and takes records."""
@@ -95,13 +107,15 @@ class StreamProcess:
         return True
 
 
-def wait_until(condition: Callable[[], bool], what: str, log: Path | None = None, seconds: float = 90.0) -> None:
+def wait_until(
+    condition: Callable[[], bool], what: str, log: Path | None = None, seconds: float = 90.0, pause: float = 0.1
+) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + seconds
     while not condition():
         told = log.read_text()[-4000:] if log else ""
         assert time.monotonic() < deadline, f"expected {what} within {seconds} s\n{told}"
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 def send_events(kafka: KafkaConfig, partitions: dict[int, list[AnyEvent]]) -> None:
@@ -116,16 +130,26 @@ def send_events(kafka: KafkaConfig, partitions: dict[int, list[AnyEvent]]) -> No
     producer.close()
 
 
-def read_records(kafka: KafkaConfig, topic: str) -> Iterator[tuple[bytes, bytes]]:
-    """Read every key and value that a topic holds now."""
+def read_all(kafka: KafkaConfig, topic: str) -> Iterator[Any]:
+    """Read every record that a topic holds now."""
     consumer = make_consumer(kafka, [kafka.topic(topic)])
     try:
         ends = consumer.end_offsets(list(consumer.assignment()))
         while any(consumer.position(tp) < end for tp, end in ends.items()):
             for records in consumer.poll(timeout_ms=500).values():
-                yield from ((record.key, record.value) for record in records)
+                yield from records
     finally:
         consumer.close()
+
+
+def read_records(kafka: KafkaConfig, topic: str) -> Iterator[tuple[bytes, bytes]]:
+    """Read every key and value that a topic holds now."""
+    return ((record.key, record.value) for record in read_all(kafka, topic))
+
+
+def read_places(kafka: KafkaConfig, topic: str) -> Iterator[tuple[bytes, int]]:
+    """Read where every key of a topic lies."""
+    return ((record.key, record.partition) for record in read_all(kafka, topic))
 
 
 def count_of(kafka: KafkaConfig, topic: str) -> int:

@@ -1,6 +1,5 @@
 """The joiner's rules one by one: window edges, strays, repetitions, credit, the books."""
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -8,92 +7,14 @@ import msgspec
 import pytest
 
 from springtide.contracts.codec import encode
-from springtide.contracts.dead_letter import DeadLetter
-from springtide.contracts.events import AnyEvent, Cart, Click, Impression, Purchase, Served, SlateFeatures, Tick
-from springtide.contracts.samples import Sample
-from springtide.contracts.topics import DEAD_LETTER, SAMPLES
+from springtide.contracts.events import AnyEvent, Cart, Click, Purchase
+from springtide.contracts.topics import SAMPLES
 from streaming.config import JoinerConfig
-from streaming.core import Message, Record
+from streaming.core import Record
 from streaming.joiner.join import Joiner
 from streaming.joiner.windows import Windows
+from tests.oracles.joiner_story import DAY, LATENESS, T0, Story, label, served, shown, tick
 from tests.oracles.streams import HOUR, LABELS, MINUTE
-
-T0 = 1_700_000_000_000
-DAY = 24 * HOUR
-LATENESS = 5 * MINUTE
-
-
-@dataclass
-class Story:
-    """A joiner that is told events one by one and triggers at every one of them."""
-
-    joiner: Joiner = field(
-        default_factory=lambda: Joiner(
-            partition=0, windows=Windows.of(LABELS), config=JoinerConfig(trigger_records=1, outlier_run=3)
-        )
-    )
-    sent: list[Message] = field(default_factory=list)
-    offset: int = 0
-
-    def tell(self, *events: AnyEvent | bytes) -> "Story":
-        for event in events:
-            value = event if isinstance(event, bytes) else encode(event)
-            assert self.joiner.merge(Record(self.offset, b"u1", value))
-            self.sent += self.joiner.collect()
-            list(self.joiner.settle(self.offset))
-            self.offset += 1
-            assert self.joiner.ledger.slate_residual(self.joiner.book.open_slates) == 0
-            assert not any(self.joiner.ledger.label_residual(self.joiner.waiting()).values())
-        return self
-
-    def until(self, time_ms: int) -> "Story":
-        """Let the watermark reach a time, by ticks that are no outliers."""
-        goal = time_ms + LATENESS
-        while (now := self.joiner.newest_ms or goal) < goal - 12 * HOUR:
-            self.tell(tick(now + 12 * HOUR))
-        return self.tell(tick(goal))
-
-    def rows(self, phase: str = "") -> list[Sample]:
-        found = [msgspec.json.decode(m.value, type=Sample) for m in self.sent if m.topic == SAMPLES.name]
-        return [row for row in found if phase in ("", row.phase)]
-
-    def letters(self) -> list[DeadLetter]:
-        return [msgspec.json.decode(m.value, type=DeadLetter) for m in self.sent if m.topic == DEAD_LETTER.name]
-
-    def outcome(self, task: Any, name: str) -> int:
-        return self.joiner.ledger.labels[task, name]
-
-
-def served(request: str = "r1", time: int = T0, items: int = 3, **more: Any) -> Served:
-    columns = [float(number) for number in range(items)]
-    given: dict[str, Any] = {
-        "event_id": f"{request}-s", "user_id": "u1", "producer": "t", "event_time_ms": time, "request_id": request,
-        "experiment": "demo", "arm": "control", "model_version": "v", "policy": "greedy",
-        "item_ids": [f"i{number}" for number in range(items)], "propensities": columns,
-        "features": SlateFeatures(
-            version=1, feature_time_ms=time, item={"price": columns}, item_category=["c"] * items
-        ),
-    }  # fmt: skip
-    return Served(**(given | more))
-
-
-def shown(request: str = "r1", time: int = T0, positions: tuple[int, ...] = (1, 2), name: str = "i") -> Impression:
-    return Impression(
-        event_id=f"{request}-{name}", user_id="u1", producer="t", event_time_ms=time, request_id=request,
-        positions=list(positions),
-    )  # fmt: skip
-
-
-def label(kind: Any, time: int, item: str = "i0", request: str = "r1", name: str = "", **more: Any) -> AnyEvent:
-    event_id = name or f"{kind.__name__}-{time}-{item}-{request}"
-    event: AnyEvent = kind(
-        event_id=event_id, user_id="u1", producer="t", event_time_ms=time, request_id=request, item_id=item, **more
-    )
-    return event
-
-
-def tick(time: int, partition: int = 0) -> Tick:
-    return Tick(event_id=f"t{time}", user_id="", producer="t", event_time_ms=time, partition=partition)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +193,7 @@ def test_records_up_to_the_applied_offset_are_skipped() -> None:
     story = Story().tell(served(), shown())
     assert not story.joiner.merge(Record(1, b"u1", encode(shown(name="other", positions=(3,)))))
     assert story.joiner.ledger.replayed == 1
-    assert next(iter(story.joiner.book.slates.values())).positions == [1, 2]
+    assert next(iter(story.joiner.book.slates.values())).positions == (1, 2)
 
 
 def test_triggers_follow_from_the_input_alone() -> None:
@@ -289,3 +210,21 @@ def test_a_dead_letter_always_fits_into_a_message() -> None:
     (letter,) = Story().tell(b"{" * 2_000_000).letters()
     assert len(letter.value) == 256 * 1024
     assert "2000000 bytes" in letter.detail
+
+
+@pytest.mark.parametrize("older_first", [True, False])
+def test_of_two_slates_of_one_request_the_older_counts(older_first: bool) -> None:
+    slates = [served(arm="older"), served(time=T0 + 7, arm="newer", event_id="r1-again")]
+    story = Story().tell(*(slates if older_first else slates[::-1]), shown(time=T0 + 9)).until(T0 + DAY + 1)
+    assert {row.arm for row in story.rows()} == {"older"}
+    assert story.joiner.ledger.duplicates == {"served": 1}
+    assert story.joiner.ledger.slates["in"] == 1
+
+
+def test_a_correction_waits_until_no_earlier_label_can_come() -> None:
+    hours = 2 * HOUR
+    story = Story().tell(served(), shown()).until(T0 + hours)
+    story.tell(label(Cart, T0 + hours + 4 * MINUTE), label(Cart, T0 + hours + MINUTE, "i1"))
+    assert [row.item_ids for row in story.until(T0 + hours + MINUTE + 1).rows("corrected")] == [["i1"]]
+    story.tell(label(Cart, T0 + hours + 2 * MINUTE)).until(T0 + hours + HOUR)
+    assert [row.age_ms for row in story.rows("corrected")] == [hours + MINUTE, hours + 2 * MINUTE]

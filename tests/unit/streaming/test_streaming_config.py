@@ -16,9 +16,11 @@ def test_the_defaults_hold() -> None:
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        (StreamingConfig(store="rocksdb://"), "streaming.store: expected memory://"),
+        (StreamingConfig(store="aerospike://"), "streaming.store: expected memory:// or rocksdb://"),
         (StreamingConfig(session_timeout=timedelta(seconds=1)), "streaming.session_timeout: expected 6s"),
-        (StreamingConfig(buffer_records=0), "streaming.buffer_records"),
+        (StreamingConfig(buffer_records=511), "streaming.buffer_records"),
+        (StreamingConfig(batch_records=0), "streaming.batch_records"),
+        (StreamingConfig(batch_bytes=2_000_000), "streaming.batch_bytes"),
         (JoinerConfig(trigger_every=timedelta(0)), "joiner.trigger_every"),
         (JoinerConfig(trigger_records=0), "joiner.trigger_records"),
         (JoinerConfig(outlier_run=1), "joiner.outlier_run"),

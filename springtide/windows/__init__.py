@@ -1,0 +1,1 @@
+"""Chooses label windows by measurement: delay curves from stored events, and the windows that catch enough of them."""
