@@ -9,7 +9,7 @@ from pathlib import Path
 
 from springtide.runtime.config import KafkaConfig
 from streaming.shell.failpoints import POINTS
-from tests.integration.streaming.effort import KILLS, SEED
+from tests.integration.streaming.effort import KILLS, SECONDS, SEED
 from tests.integration.streaming.traffic import early_labels, make_days
 from tests.integration.streaming.worker_process import wait_until
 from tests.integration.streaming.workers import SLOW_COMMITS, Workers
@@ -81,7 +81,8 @@ def test_kills_at_random_moments_change_no_row(kafka_config: KafkaConfig, tmp_pa
     events, streams = make_days(seed + 1000, days=max(4, KILLS // 3))
     assert early_labels(streams) > 0
     with Workers(kafka_config, tmp_path, streams, parts=KILLS + 4) as workers:
-        while kills < KILLS:
+        deadline = time.monotonic() + SECONDS
+        while kills < KILLS and time.monotonic() < deadline:
             for number, process in enumerate(workers.processes):
                 if process is None or process.ended:
                     workers.start(number, *draw.choice([(), (SLOW_COMMITS,)]))
