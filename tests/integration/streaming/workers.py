@@ -26,7 +26,7 @@ JOINER = (
     "labels.refund=2d",
 )
 """Small batches, so that a trigger's rows and entries need several and a kill can fall between them."""
-SLOW_COMMITS = "streaming.commit_every=60s"
+SLOW_COMMITS = "streaming.commit_every=25s"
 """Longer than the attribution window takes, at the pace of these events."""
 
 
