@@ -28,7 +28,7 @@ def test_crashes_at_random_steps_change_nothing() -> None:
         assert not verdict, f"seed {seed}: {verdict}"
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, 3])
 def test_a_crash_at_every_step_changes_nothing(seed: int) -> None:
     """Every step of one life, one after the other; a send that fails ends the process, so it is one of them."""
     log = make_log(random.Random(seed))
@@ -85,5 +85,6 @@ def test_the_verdict_can_fail() -> None:
     run = Run(make_joiner(0), make_log(random.Random(0)), 0)
     run.live()
     said = run.broker.arrived
-    assert judge(said[1:], said).lost == judge(said, said[1:]).unexpected == 1
+    without_first = [message for message in said if message != said[0]]
+    assert judge(without_first, said).lost == judge(said, without_first).unexpected == 1
     assert not judge([*said, *said], said)
