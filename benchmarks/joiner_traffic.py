@@ -38,7 +38,7 @@ class Traffic:
     """Event time of the first slate."""
     span_ms: int = HOUR
     """Event time from the first slate to the last."""
-    purchase_after_ms: int = HOUR
+    purchase_after_ms: int = 20 * MINUTE
     """Mean delay of a purchase after its cart."""
     disorder_ms: int = 20_000
     """Most that an event arrives after its event time."""
@@ -47,7 +47,10 @@ class Traffic:
     purchase: float = 0.3
     partitions: int = 2
     tail_ms: int = 26 * HOUR
-    """Event time behind the last event with a tick an hour, so that every window closes; 0 leaves windows open."""
+    """Event time behind the last event, with a tick every 13 hours, so that every window closes; 0 leaves windows open.
+
+    Ticks and late purchases in an empty topic are triggers with little to do, which a shop's traffic has not: few.
+    """
     seed: int = 1
 
 
@@ -77,7 +80,7 @@ def encoded(traffic: Traffic, events: list[tuple[int, AnyEvent]]) -> Iterator[tu
     for _, event in events:
         yield partition_of(event, traffic.partitions), event.user_id.encode(), encode(event)
     newest = max(event.event_time_ms for _, event in events)
-    for time_ms in range(newest + HOUR, newest + traffic.tail_ms, HOUR):
+    for time_ms in range(newest + 13 * HOUR, newest + traffic.tail_ms + 1, 13 * HOUR):
         for partition in range(traffic.partitions):
             yield partition, b"", encode(make_tick(partition, time_ms))
 

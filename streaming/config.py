@@ -44,6 +44,9 @@ class StreamingConfig:
         """Yield one sentence per broken rule."""
         if self.store not in {"memory://", "rocksdb://"}:
             yield f"streaming.store: expected memory:// or rocksdb://, got {self.store!r}; take one of them"
+        if self.commit_stall < 3 * self.commit_every:  # the first commit of a life comes after two of these
+            wanted = f"at least three times streaming.commit_every ({self.commit_every})"
+            yield f"streaming.commit_stall: expected {wanted}, got {self.commit_stall}; raise it"
         if not timedelta(seconds=6) <= self.session_timeout <= timedelta(seconds=60):
             yield f"streaming.session_timeout: expected 6s to 60s, got {self.session_timeout}; take 8s"
         if not timedelta(0) <= self.fetch_wait <= timedelta(seconds=5):

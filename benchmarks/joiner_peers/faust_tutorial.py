@@ -16,8 +16,9 @@ app = faust.App(
     f"{prefix}tutorial", broker=f"kafka://{bootstrap}", store="memory://", datadir=folder, web_enabled=False,
     topic_partitions=partitions, consumer_auto_offset_reset="earliest", topic_disable_leader=True,
 )  # fmt: skip
-events = app.topic(f"{prefix}events", key_type=bytes, value_type=bytes)
-samples = app.topic(f"{prefix}samples", key_type=bytes, value_type=bytes)
+raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+events = app.topic(f"{prefix}events", **raw)
+samples = app.topic(f"{prefix}samples", **raw)
 slates: Any = app.Table("slates", partitions=partitions)
 newest: defaultdict[int, int] = defaultdict(int)
 due: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)

@@ -70,14 +70,16 @@ class Emitter:
         """Emit the rows of every slate that has reached their ages; after a leap of time that may be several."""
         for _, request_id in self._book.rows.take_due(self._watermark_ms):
             slate = self._book.slates.get(request_id)
-            if slate is None or slate.closed or self._plan.row_due_ms(slate) >= self._watermark_ms:
+            if slate is None or not slate.complete:
                 continue
+            before = slate.stage
             while not slate.closed and (due_ms := self._plan.row_due_ms(slate)) < self._watermark_ms:
                 self._emit_row(slate, due_ms)
-            self._book.changed(slate)
-            self._book.schedule(slate)
-            if slate.labels:
-                self._book.schedule_corrections(slate)
+            if slate.stage > before:
+                self._book.changed(slate)
+                self._book.schedule(slate)
+                if slate.labels:
+                    self._book.schedule_corrections(slate)
 
     def _emit_row(self, slate: Slate, due_ms: int) -> None:
         """Emit the row of the slate's stage and go on to the next; the last stage closes the slate."""

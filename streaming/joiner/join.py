@@ -36,7 +36,12 @@ NAMES: Final[dict[type[Event], str]] = {
 
 
 class Joiner:
-    """Joins one partition; see streaming/core.py for the protocol.
+    """Joins one partition by the protocol of streaming/core.py, in the order of the methods.
+
+    `restore`: what was due at the restored watermark is fired before anything new is merged, so that it is said from
+    the very state of its trigger. `merge`: an event changes its slate by minimum and union, so that a repetition, a
+    replay after a crash included, changes nothing. `collect`: at a trigger, which follows from the input alone, all
+    that is due is said (emitting.py, step by step). `settle`: only when it is acknowledged, what it came to is written.
 
     Rules. A label at exactly its attribution window counts. What is due at a time is emitted once the watermark
     is beyond that time. Labels that come when their row is out make a `corrected` row if they still count. A
@@ -114,13 +119,13 @@ class Joiner:
         self._meta.triggered_ms = self.watermark_ms
         return self.book.take_writes(self._meta)
 
-    def _fire(self) -> None:
-        if self.watermark_ms is not None:
-            self.emitter.fire(self.watermark_ms)
-
     def waiting(self) -> Counter[Task]:
         """Count labels per task that wait for their slate, its impression, or credit."""
         return self.book.waiting()
+
+    def _fire(self) -> None:
+        if self.watermark_ms is not None:
+            self.emitter.fire(self.watermark_ms)
 
     def _is_trigger(self, offset: int) -> bool:
         if offset % self._config.trigger_records == 0:

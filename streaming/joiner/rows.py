@@ -5,6 +5,7 @@ again. A test holds it against the contract's own encoding.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from springtide.contracts.codec import encode
@@ -17,11 +18,11 @@ from streaming.joiner.windows import Windows
 
 _FRAME: Final = (
     b'{"row_id":"%%b:%b","phase":%b,"request_id":"%%b","user_id":%%b,%%b,"impression_time_ms":%%d,"age_ms":%d,'
-    b'"item_ids":%%b,"positions":%b,"labels":%b,"delays_ms":%b,"maturity":%b,"revenue":%b,'
+    b'"item_ids":%%b,"positions":%b,"labels":%%b,"delays_ms":%%b,"maturity":%b,"revenue":%%b,'
     b'"scores":%%b,"propensities":%%b,"features":%%b,"negative_keep":%b,"schema_version":1}'
 )
 """Sample, in the order of its fields. First the pieces that are the same for many slates are laid into it, then the
-slate's own: most slates have no label, and so the frame is there already."""
+slate's own."""
 MOST_FRAMES: Final = 4096
 
 
@@ -62,7 +63,7 @@ class Rows:
         self._keep_all = windows.negative_keep == 1.0
         self._negative_keep = encode(windows.negative_keep)
         self._ages = [self._age(stage) for stage in plan.stages]
-        self._blank_frames: dict[tuple[int, tuple[int, ...]], bytes] = {}
+        self._frames: dict[tuple[int, tuple[int, ...]], bytes] = {}
 
     def _age(self, stage: Stage) -> _Age:
         maturity = encode({task: self._windows.maturity(task, stage.age_ms) for task in TASKS})
@@ -79,12 +80,9 @@ class Rows:
             places = self._kept(slate, outcome)
         if not places:
             return None
-        if outcome is None:
-            frame = self._blank_frame(slate.stage, places)
-        else:
-            frame = self._frame(age, places, outcome.columns(places))
-        value = _fill(frame, slate, places, stage.with_features)
-        names = () if outcome is None else tuple(dict.fromkeys([f"{fact.task}:{fact.item_id}" for fact in facts]))
+        told = _blank(len(places)) if outcome is None else outcome.columns(places)
+        value = _fill(self._frame_of(slate.stage, places), slate, places, told, stage.with_features)
+        names = tuple(dict.fromkeys([f"{fact.task}:{fact.item_id}" for fact in facts])) if facts else ()
         return Row(age.phase, slate.request_id.encode(), value, len(slate.positions) - len(places), names)
 
     def corrected(self, slate: Slate, fact: Fact) -> Row:
@@ -113,34 +111,29 @@ class Rows:
 
     def _of_item(self, slate: Slate, item_id: str, age: _Age, told: _Labels, *, with_features: bool) -> Row:
         places = (slate.place(item_id),)
-        value = _fill(self._frame(age, places, told), slate, places, with_features)
+        value = _fill(self._frame(age, places), slate, places, told, with_features)
         return Row(age.phase, slate.request_id.encode(), value)
 
-    def _blank_frame(self, stage: int, places: tuple[int, ...]) -> bytes:
-        """Give the frame of a row without labels: the same for all slates of which the same places were shown."""
-        frame = self._blank_frames.get((stage, places))
+    def _frame_of(self, stage: int, places: tuple[int, ...]) -> bytes:
+        """Give the frame of a stage's rows: the same for all slates of which the same places were shown."""
+        frame = self._frames.get((stage, places))
         if frame is None:
-            if len(self._blank_frames) >= MOST_FRAMES:
-                self._blank_frames.clear()
-            blank = _Outcome(Slate(""), []).columns(places)
-            frame = self._frame(self._ages[stage], places, blank)
-            self._blank_frames[stage, places] = frame
+            if len(self._frames) >= MOST_FRAMES:
+                self._frames.clear()
+            frame = self._frames[stage, places] = self._frame(self._ages[stage], places)
         return frame
 
-    def _frame(self, age: _Age, places: tuple[int, ...], told: _Labels) -> bytes:
+    def _frame(self, age: _Age, places: tuple[int, ...]) -> bytes:
         suffix = encode(age.suffix)[1:-1].replace(b"%", b"%%")
-        maturity, keep = age.maturity, self._negative_keep
-        return _FRAME % (
-            suffix, encode(age.phase), age.age_ms, encode(places),
-            told.labels, told.delays_ms, maturity, told.revenue, keep,
-        )  # fmt: skip
+        return _FRAME % (suffix, encode(age.phase), age.age_ms, encode(places), age.maturity, self._negative_keep)
 
     def _counted(self, slate: Slate, age_ms: int) -> list[Fact]:
         """Give the shown items' labels that count at an age, in the order of their times."""
+        counts = self._windows.counts
         facts = [
             fact
             for fact in slate.labels
-            if self._windows.counts(fact.task, slate.delay_ms(fact.time_ms), age_ms) and slate.place(fact.item_id)
+            if counts(fact.task, slate.delay_ms(fact.time_ms), age_ms) and slate.place(fact.item_id)
         ]
         if len(facts) > 1:
             facts.sort(key=lambda fact: (fact.time_ms, fact.event_id))
@@ -163,9 +156,12 @@ class _Outcome:
     """What became of each item, by its labels in the order of their times."""
 
     def __init__(self, slate: Slate, facts: list[Fact]) -> None:
-        self.items = {fact.item_id for fact in facts}
-        self._facts = facts
-        self._slate = slate
+        self._slate, self._facts = slate, facts
+
+    @property
+    def items(self) -> set[str]:
+        """The items that have one."""
+        return {fact.item_id for fact in self._facts}
 
     def columns(self, places: tuple[int, ...]) -> _Labels:
         """Lay them into columns; the earliest label of a task and item gives the delay."""
@@ -185,7 +181,7 @@ def _moment(refund: TakenBack) -> tuple[int, str]:
     return refund.time_ms, refund.event_id
 
 
-def _fill(frame: bytes, slate: Slate, places: tuple[int, ...], with_features: bool) -> bytes:
+def _fill(frame: bytes, slate: Slate, places: tuple[int, ...], told: _Labels, with_features: bool) -> bytes:
     """Lay what the slate alone has into a frame: the bytes as they came where every item was shown, else cut out."""
     item_ids: Sequence[str] = slate.item_ids
     scores, propensities, features = slate.scores, slate.propensities, slate.features if with_features else b"null"
@@ -197,5 +193,11 @@ def _fill(frame: bytes, slate: Slate, places: tuple[int, ...], with_features: bo
     request_id = encode(slate.request_id)[1:-1]
     return frame % (
         request_id, request_id, encode(slate.user_id), slate.origin, slate.impression_ms, encode(item_ids),
-        scores, propensities, features,
+        told.labels, told.delays_ms, told.revenue, scores, propensities, features,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _blank(count: int) -> _Labels:
+    """Give the columns of items without labels."""
+    return _Outcome(Slate(""), []).columns(tuple(range(count)))

@@ -129,7 +129,7 @@ class Slate(msgspec.Struct, array_like=True, gc=False):
         return size
 
 
-SLATE_BYTES: Final = 900
+SLATE_BYTES: Final = 1250
 FACT_BYTES: Final = 250
 
 

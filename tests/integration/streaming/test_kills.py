@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 from springtide.runtime.config import KafkaConfig
-from streaming.shell.failpoints import EXIT_CODE, POINTS
-from tests.integration.streaming.effort import KILLS, SEED
+from streaming.shell.failpoints import POINTS
+from tests.integration.streaming.effort import KILLS, SECONDS, SEED
 from tests.integration.streaming.traffic import early_labels, make_days
-from tests.integration.streaming.worker_process import StreamProcess, wait_until
+from tests.integration.streaming.worker_process import wait_until
 from tests.integration.streaming.workers import SLOW_COMMITS, Workers
 
 HITS = {
@@ -26,10 +26,10 @@ HITS = {
 REBALANCE = "revoking"
 
 
-def feed_until_dead(workers: Workers, process: StreamProcess) -> bool:
-    """Send a little more; true when the process has died."""
+def feed_until_dead(workers: Workers, point: str) -> bool:
+    """Send a little more; true when the first worker has died of its point."""
     workers.feed()
-    return process.child.poll() is not None
+    return workers.died(0, point)
 
 
 def test_a_kill_at_every_point_changes_no_row(kafka_config: KafkaConfig, tmp_path: Path) -> None:
@@ -46,17 +46,18 @@ def test_a_kill_at_every_point_changes_no_row(kafka_config: KafkaConfig, tmp_pat
             workers.feed()
         for pair in pairs:
             before = workers.written()
-            died = [workers.start(number, failpoint=f"{name}:{HITS.get(name, 1)}") for number, name in enumerate(pair)]
+            points_of = {number: f"{name}:{HITS.get(name, 1)}" for number, name in enumerate(pair)}
+            for number, point in points_of.items():
+                workers.start(number, failpoint=point)
             deadline = time.monotonic() + 60
-            while any(process.child.poll() is None for process in died):
+            while not all(workers.died(number, point) for number, point in points_of.items()):
                 assert time.monotonic() < deadline, f"seed {seed}: {pair}: expected both to reach their points"
                 workers.feed()
                 time.sleep(0.3)
-            assert [process.wait_for_death() for process in died] == [EXIT_CODE] * len(pair), f"seed {seed}: {pair}"
             assert workers.written() > before or pair[0] == "recovering", f"seed {seed}: {pair}: nothing was done"
         differences = workers.finish(events)
     assert not differences, f"seed {seed}: {differences}"
-    print(f"seed {seed}: {len(points)} forced kills, {differences.repeated} rows came again")
+    print(f"seed {seed}: {len(points)} forced kills, {workers.told(differences)}")
 
 
 def test_a_kill_in_the_middle_of_a_rebalance_changes_no_row(kafka_config: KafkaConfig, tmp_path: Path) -> None:
@@ -64,11 +65,11 @@ def test_a_kill_in_the_middle_of_a_rebalance_changes_no_row(kafka_config: KafkaC
     events, streams = make_days(SEED + 500, days=3)
     with Workers(kafka_config, tmp_path, streams, parts=40) as workers:
         workers.feed()
-        first = workers.start(0, failpoint=f"{REBALANCE}:2")  # the first time it has none to give up
+        point = f"{REBALANCE}:2"  # the first time it has none to give up
+        workers.start(0, failpoint=point)
         workers.wait_for_work()
         workers.start(1)
-        wait_until(lambda: feed_until_dead(workers, first), "its death in the rebalance", pause=0.3)
-        assert first.wait_for_death() == EXIT_CODE, f"seed {SEED}"
+        wait_until(lambda: feed_until_dead(workers, point), "its death in the rebalance", pause=0.3)
         differences = workers.finish(events)
     assert not differences, f"seed {SEED}: {differences}"
 
@@ -80,19 +81,18 @@ def test_kills_at_random_moments_change_no_row(kafka_config: KafkaConfig, tmp_pa
     events, streams = make_days(seed + 1000, days=max(4, KILLS // 3))
     assert early_labels(streams) > 0
     with Workers(kafka_config, tmp_path, streams, parts=KILLS + 4) as workers:
-        while kills < KILLS:
+        deadline = time.monotonic() + SECONDS
+        while kills < KILLS and time.monotonic() < deadline:
             for number, process in enumerate(workers.processes):
                 if process is None or process.ended:
                     workers.start(number, *draw.choice([(), (SLOW_COMMITS,)]))
             workers.feed()
             workers.wait_for_work()
             time.sleep(draw.random() * draw.choice([0.05, 0.5, 2.0]))  # the random moment
-            for number in draw.choice([(0,), (1,), (0, 1)]):
-                victim = workers.processes[number]
-                assert victim is not None
-                assert victim.alive(), f"seed {seed}"
+            alive = list(workers.running())
+            for victim in draw.choice([alive[:1], alive[-1:], alive]):
                 victim.kill()
                 kills += 1
         differences = workers.finish(events)
     assert not differences, f"seed {seed}: {differences}"
-    print(f"seed {seed}: {kills} random kills, {differences.repeated} rows came again")
+    print(f"seed {seed}: {kills} random kills, {workers.told(differences)}")

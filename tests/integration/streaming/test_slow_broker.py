@@ -74,7 +74,7 @@ def test_a_stopped_broker_is_waited_for(broker: LocalBroker, kafka_config: Kafka
 def test_commits_that_stick_end_the_process(broker: LocalBroker, kafka_config: KafkaConfig, tmp_path: Path) -> None:
     """Bar 19: finished triggers that no commit follows end the process; the next one goes on."""
     events, streams = make_days(19, days=3)
-    given = ("streaming.commit_every=4s", "streaming.commit_stall=3s")
+    given = ("streaming.commit_every=1s", "streaming.commit_stall=3s")
     with Workers(kafka_config, tmp_path, streams, parts=2) as workers:
         workers.feed()
         process = workers.start(0, *given)
@@ -93,7 +93,7 @@ def test_commits_that_stick_end_the_process(broker: LocalBroker, kafka_config: K
 def test_a_process_that_commits_is_left_alone(kafka_config: KafkaConfig, tmp_path: Path) -> None:
     """Bar 19, the other way round: a pause in the traffic is no stuck commit."""
     _, streams = make_days(20, days=1)
-    with Workers(kafka_config, tmp_path, streams, parts=1, sets=("streaming.commit_stall=2s",)) as workers:
+    with Workers(kafka_config, tmp_path, streams, parts=1, sets=("streaming.commit_stall=3s",)) as workers:
         workers.feed()
         process = workers.start(0)
         workers.wait_for_work()

@@ -6,10 +6,12 @@ from pathlib import Path
 from kafka import KafkaConsumer, TopicPartition
 
 from springtide.contracts.codec import encode
+from springtide.contracts.errors import ExitCode
 from springtide.contracts.events import AnyEvent
 from springtide.contracts.topics import EVENTS, SAMPLES
 from springtide.runtime.config import KafkaConfig
 from springtide.runtime.kafka import make_producer, servers
+from streaming.shell.failpoints import EXIT_CODE
 from tests.integration.streaming.traffic import Streams, in_parts, is_done
 from tests.integration.streaming.worker_process import StreamProcess, read_rows, wait_until
 from tests.oracles.batch_join import Differences, batch_join, compare
@@ -24,7 +26,7 @@ JOINER = (
     "labels.refund=2d",
 )
 """Small batches, so that a trigger's rows and entries need several and a kill can fall between them."""
-SLOW_COMMITS = "streaming.commit_every=60s"
+SLOW_COMMITS = "streaming.commit_every=25s"
 """Longer than the attribution window takes, at the pace of these events."""
 
 
@@ -51,6 +53,8 @@ class Workers:
         self._producer = make_producer(kafka)
         self._watch = KafkaConsumer(bootstrap_servers=servers(kafka))
         self._there: set[str] = set()
+        self.restarts = 0
+        """Workers that ended for a hole in what they were handed, and were started again."""
 
     def __enter__(self) -> "Workers":
         return self
@@ -83,11 +87,38 @@ class Workers:
         return process
 
     def running(self) -> Iterator[StreamProcess]:
-        """Give those that were started and not ended here; one that ended by itself fails the test."""
-        for process in self.processes:
-            if process is not None and not process.ended:
+        """Give those that were started and not ended here; one that ended by itself fails the test.
+
+        But for the end that asks for a start: Faust may hand over records from before a rebalance with others left
+        out, and the worker then ends rather than go on (exit 23). Whoever runs it starts it again; so does this.
+        """
+        for number, process in enumerate(self.processes):
+            if process is None or process.ended:
+                continue
+            if process.child.poll() == ExitCode.RECOVERY:
+                self.restarts += 1
+                yield self.start(number)
+            else:
                 assert process.alive()
                 yield process
+
+    def died(self, number: int, point: str) -> bool:
+        """Say whether one has died of its point; start it again where it asked for that."""
+        process = self.processes[number]
+        assert process is not None
+        code = process.child.poll()
+        if code == ExitCode.RECOVERY:
+            self.restarts += 1
+            self.start(number, failpoint=point)
+        elif code is not None:
+            assert process.wait_for_death() == EXIT_CODE, process.log.read_text()[-4000:]
+        return code == EXIT_CODE
+
+    def told(self, differences: Differences) -> str:
+        """Put what came of it into words."""
+        rows = f"{len(differences.missing)} rows lost, {len(differences.unexpected)} unexpected"
+        wrong = len(differences.wrong) + len(differences.conflicts)
+        return f"{rows}, {wrong} with another payload; {differences.repeated} came again; {self.restarts} restarts"
 
     def written(self) -> int:
         """Count records of `samples` and of the changelog: any work that is done adds some."""

@@ -111,7 +111,7 @@ def test_bar_01_rows_equal_the_batch_join(
 ) -> None:
     labels = SETTINGS[variant]
     events = make_events(seed, slates=3, users=2, refunds=True)
-    driver = run(disorder(events, order), labels, period=period, every_ms=3 * HOUR, features_until=features_until)
+    driver = run(disorder(events, order), labels, period=period, every_ms=6 * HOUR, features_until=features_until)
     expected = batch_join(events, labels, corrections_carry_features=features_until == "final")
     differences = compare(rows_of(driver.sent), expected)
     assert not differences, f"seed {seed}, order {order}, variant {variant}: {differences}"

@@ -20,10 +20,10 @@ SETTINGS = [LABELS, replace(LABELS, policy="fast"), replace(LABELS, negative_kee
 
 
 @given(seed=st.integers(0, 2**32), lag=st.integers(0, 3), variant=st.integers(0, 2))
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
 def test_rows_survive_crashes(seed: int, lag: int, variant: int) -> None:
     draw, labels = random.Random(seed), SETTINGS[variant]
-    events = make_events(seed, slates=6, refunds=True)
+    events = make_events(seed, slates=5, refunds=True)
 
     def fresh() -> Joiner:
         return Joiner(partition=0, windows=Windows.of(labels), config=CONFIG)

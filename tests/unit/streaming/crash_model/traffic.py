@@ -4,6 +4,7 @@ import dataclasses
 import random
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from springtide.contracts.codec import encode
 from springtide.contracts.events import AnyEvent, Cart, Click, Impression, Purchase, Refund, Served, Tick
@@ -45,6 +46,8 @@ _Arrival = tuple[int, AnyEvent | bytes]
 
 def make_log(draw: random.Random, slates: int = 5) -> list[Record]:
     """Make a log: late, early, repeated, stray and broken events, leaps of time, and ticks until all is due."""
+    if draw.random() < 0.1:
+        return _sudden_end(draw)
     arrivals: list[_Arrival] = []
     slow = draw.choice([0.05, 0.15, 0.5])
     for number in range(slates):
@@ -60,6 +63,34 @@ def make_log(draw: random.Random, slates: int = 5) -> list[Record]:
     return [
         Record(offset, b"", event if isinstance(event, bytes) else encode(event)) for offset, event in enumerate(events)
     ]
+
+
+def _sudden_end(draw: random.Random) -> list[Record]:
+    """One slate whose last labels come in the very trigger in which time leaps past its end."""
+    base: dict[str, Any] = {"user_id": "u0", "producer": "model"}
+    served, shown = (
+        Served(
+            **base, event_id="s", event_time_ms=START_MS + SECOND, request_id="r", experiment="e", arm="a",
+            model_version="v", policy="greedy", item_ids=["i0", "i1"],
+        ),
+        Impression(
+            **base, event_id="i", event_time_ms=START_MS + 2 * SECOND, request_id="r", positions=[1, 2]
+        ),
+    )  # fmt: skip
+    labels = [
+        Click(
+            **base, event_id=f"l{number}", request_id="r", item_id=f"i{number % 2}",
+            event_time_ms=START_MS + draw.randrange(3, 60) * SECOND,
+        )
+        for number in range(draw.randint(1, 3))
+    ]  # fmt: skip
+    times = [0, *([25] if draw.random() < 0.5 else [130]), *range(420, 1_500, 60)]
+    ticks = [
+        Tick(event_id=f"t{time}", user_id="", producer="model", event_time_ms=START_MS + time * SECOND, partition=0)
+        for time in times
+    ]
+    events: list[AnyEvent] = [ticks[0], served, shown, ticks[1], *labels, *ticks[2:]]
+    return [Record(offset, b"", encode(event)) for offset, event in enumerate(events)]
 
 
 def _arrivals(draw: random.Random, event: AnyEvent, slow: float) -> Iterator[_Arrival]:
