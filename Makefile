@@ -43,7 +43,10 @@ types: $(STAMP) ## Types, strict.
 contracts: $(STAMP) ## Who may import whom.
 	@$(BIN)/lint-imports
 
-unit contract integration e2e: $(STAMP) ## One tier of tests.
+unit: $(STAMP) ## The fast tier, a process per core.
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --numprocesses=auto $(ARGS)
+
+contract integration e2e: $(STAMP) ## One tier of tests.
 	@$(BIN)/python -m pytest tests/$@ $(ARGS)
 
 chromium: ## Install Debian's Chromium for the browser tier, where it is missing.

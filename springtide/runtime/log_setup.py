@@ -25,7 +25,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        entry.update({key: value for key, value in vars(record).items() if key not in _OWN})
+        entry.update(_extra(record))
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str)
@@ -39,9 +39,14 @@ class HumanFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write one record as a line."""
-        extra = {key: value for key, value in vars(record).items() if key not in _OWN}
+        extra = _extra(record)
         line = super().format(record)
         return line + "".join(f" {key}={value}" for key, value in extra.items()) if extra else line
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what the caller added; libraries mark what they add to every record by an underscore, as Ray does."""
+    return {key: value for key, value in vars(record).items() if key not in _OWN and not key.startswith("_")}
 
 
 def set_up_logging(process: str, level: str = "INFO", stream: TextIO | None = None) -> None:

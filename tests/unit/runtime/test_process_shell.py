@@ -64,9 +64,10 @@ def test_logs_are_lines_for_people_and_json_for_machines(human: bool) -> None:
     handler.setFormatter(HumanFormatter("joiner") if human else JsonFormatter("joiner"))
     logger = logging.Logger("t")
     logger.addHandler(handler)
-    logger.warning("late by %d s", 3, extra={"offset": 7})
+    logger.warning("late by %d s", 3, extra={"offset": 7, "_of_a_library": 1})
     if human:
         assert stream.getvalue().endswith("WARNING joiner: late by 3 s offset=7\n")
     else:
         entry = json.loads(stream.getvalue())
+        assert "_of_a_library" not in entry
         assert (entry["message"], entry["offset"], entry["process"]) == ("late by 3 s", 7, "joiner")
