@@ -53,8 +53,8 @@ def kill_and_join(
 ) -> None:
     """Let a worker join, kill it twice by what it has read and once by what it has said, then let it finish."""
     draw = random.Random(SEED)
-    places = [draw.uniform(0.1, 0.35) * events, draw.uniform(0.5, 0.8) * events, draw.uniform(0.3, 0.8) * rows]
-    places = [round(place) for place in places]
+    shares = (draw.uniform(0.1, 0.35) * events, draw.uniform(0.5, 0.8) * events, draw.uniform(0.3, 0.8) * rows)
+    places = [round(share) for share in shares]
     print(
         f"seed {SEED}: kills when {places[0]} and {places[1]} events are committed, and when {places[2]} rows are said"
     )
