@@ -95,6 +95,7 @@ class Joiner:
             self._meta = meta_decoder.decode(meta)
         self.book.load(entries)
         self.book.count_stock(self.ledger)
+        self.matcher.rejoin_refunds()
         self._fire()
 
     def merge(self, record: Record) -> bool:

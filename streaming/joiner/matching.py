@@ -159,6 +159,14 @@ class Matcher:
         else:
             self._book.strays.add(stray)
 
+    def rejoin_refunds(self) -> None:
+        """After a restart: a trigger that broke off may have written the slate and not yet dropped what waited."""
+        for event_id, stray in list(self._book.strays.by_id.items()):
+            slate = self._book.slate_of_purchase(stray.purchase_id) if stray.fact is None else None
+            if slate is not None:
+                self._book.strays.take(event_id)
+                self._take_back(slate, stray)
+
     def _take_back(self, slate: Slate, refund: Stray) -> None:
         """The earliest refund of a purchase counts, whichever came first, unless its row is out."""
         known = next((known for known in slate.refunds if known.purchase_id == refund.purchase_id), None)

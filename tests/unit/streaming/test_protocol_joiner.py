@@ -29,7 +29,7 @@ def test_crashes_at_random_steps_change_nothing() -> None:
         assert not verdict, f"seed {seed}: {verdict}"
 
 
-@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_crash_at_every_step_changes_nothing(seed: int) -> None:
     """Every step of one life, one after the other; a send that fails ends the process, so it is one of them."""
     log = make_log(random.Random(seed))
