@@ -78,7 +78,8 @@ def batch_join(
             positions[event.request_id] |= set(event.positions)
     complete = served.keys() & shown_at.keys()
     shown = {request: _shown(served[request], positions[request]) for request in complete}
-    facts = _credit([e for e in unique.values() if isinstance(e, Click | Cart | Purchase)], served, shown)
+    closed_at = {request: shown_at[request] + _ms(labels.final_age) for request in complete}
+    facts = _credit([e for e in unique.values() if isinstance(e, Click | Cart | Purchase)], served, shown, closed_at)
     refunds: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     for event in unique.values():
         if isinstance(event, Refund):
@@ -114,16 +115,19 @@ def _shown(served: Served, positions: set[int]) -> list[tuple[int, str]]:
 
 
 def _credit(
-    labels: list[Click | Cart | Purchase], served: dict[str, Served], shown: dict[str, list[tuple[int, str]]]
+    labels: list[Click | Cart | Purchase],
+    served: dict[str, Served],
+    shown: dict[str, list[tuple[int, str]]],
+    closed_at: dict[str, int],
 ) -> dict[str, list[Fact]]:
-    """Give every label to a request."""
+    """Give every label to a request; a click after its own slate has closed takes no credit."""
     facts: defaultdict[str, list[Fact]] = defaultdict(list)
     clicks: defaultdict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
     for label in labels:
         if label.request_id:
             facts[label.request_id].append(_fact(label))
             on_show = label.item_id in {item for _, item in shown.get(label.request_id, [])}
-            if isinstance(label, Click) and on_show:
+            if isinstance(label, Click) and on_show and label.event_time_ms <= closed_at[label.request_id]:
                 user = served[label.request_id].user_id
                 clicks[user, label.item_id].append((label.event_time_ms, label.request_id))
     for label in labels:

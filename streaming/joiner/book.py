@@ -159,12 +159,15 @@ class SlateBook:
             self._bought[fact.event_id] = slate.request_id
 
     def last_clicked(self, user_id: str, fact: Fact) -> Slate | None:
-        """Find the slate of the user's last click on the item at or before the label."""
+        """Find the slate of the user's last click on the item at or before the label, and before the slate closed."""
         clicks = [
             (click.time_ms, request_id)
             for request_id in self._clicked.get((user_id, fact.item_id), ())
             for click in self.slates[request_id].labels
-            if click.task == "click" and click.item_id == fact.item_id and click.time_ms <= fact.time_ms
+            if click.task == "click"
+            and click.item_id == fact.item_id
+            and click.time_ms <= fact.time_ms
+            and self.slates[request_id].delay_ms(click.time_ms) <= self._plan.closing_ms
         ]
         return self.slates[max(clicks)[1]] if clicks else None
 

@@ -26,6 +26,8 @@ class Plan:
 
     def __init__(self, windows: Windows, config: JoinerConfig) -> None:
         self._windows = windows
+        self.closing_ms = windows.final_age_ms
+        """Age at which a slate's labels are closed; a later click takes no credit either."""
         self.memory_ms = windows.final_age_ms + milliseconds(config.remember)
         """Age at which a slate may be forgotten; an event of that age is of no use."""
         self.orphan_wait_ms = milliseconds(config.orphan_wait)

@@ -157,6 +157,20 @@ def test_a_late_last_touch_purchase_does_not_fall_to_an_older_slate() -> None:
     assert all(row.labels["purchase"] == [0, 0] for row in story.rows("final"))
 
 
+@pytest.mark.parametrize("arrives_in_time", [True, False])
+def test_a_click_after_its_slate_has_closed_takes_no_credit(arrives_in_time: bool) -> None:
+    """Whether the slate was still open when such a click came must not decide: the batch join cannot know."""
+    events = [served("a", T0), shown("a", T0), served("b", T0 + DAY), shown("b", T0 + DAY)]
+    story = Story().tell(*events, label(Click, T0 + DAY + 10, request="b"))
+    late = label(Click, T0 + DAY + 20, request="a")
+    if arrives_in_time:
+        story.tell(late).until(T0 + DAY + HOUR)
+    else:
+        story.until(T0 + DAY + HOUR).tell(late)
+    story.tell(label(Purchase, T0 + DAY + 2 * HOUR, request="", price=1.0)).until(T0 + 2 * DAY + 2)
+    assert {row.request_id: row.labels["purchase"] for row in story.rows("final")} == {"a": [0, 0], "b": [1, 0]}
+
+
 def test_a_label_before_its_impression_has_no_delay() -> None:
     story = Story().tell(served(), shown(time=T0 + 50), label(Click, T0 + 20)).until(T0 + DAY + HOUR)
     assert story.rows("final")[0].delays_ms["click"] == [0, -1]
