@@ -160,8 +160,8 @@ def test_a_late_last_touch_purchase_does_not_fall_to_an_older_slate() -> None:
 @pytest.mark.parametrize("arrives_in_time", [True, False])
 def test_a_click_after_its_slate_has_closed_takes_no_credit(arrives_in_time: bool) -> None:
     """Whether the slate was still open when such a click came must not decide: the batch join cannot know."""
-    events = [served("a", T0), shown("a", T0), served("b", T0 + DAY), shown("b", T0 + DAY)]
-    story = Story().tell(*events, label(Click, T0 + DAY + 10, request="b"))
+    story = Story().tell(served("a", T0), shown("a", T0), served("b", T0 + DAY), shown("b", T0 + DAY))
+    story.tell(label(Click, T0 + DAY + 10, request="b"))
     late = label(Click, T0 + DAY + 20, request="a")
     if arrives_in_time:
         story.tell(late).until(T0 + DAY + HOUR)
