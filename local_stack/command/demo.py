@@ -18,8 +18,6 @@ from local_stack.run import Run, RunOptions
 from local_stack.summary import CHECKS, Check, check_drained
 from local_stack.verification import VERIFICATION
 from local_stack.verification.join import check_join
-from local_stack.verification.log_join import check_log_join
-from local_stack.verification.progressive import check_progressive
 
 DEMO = """Start a real Kafka and every process, tell the story of some simulated days, print a summary,
 and keep the page up until Ctrl-C. Everything stays beneath one state folder, `.springtide` or
@@ -27,8 +25,6 @@ SPRINGTIDE_STATE."""
 
 REPLAY = """Start the stack with a logged stream of real behaviour in place of the simulated users.
 Views become exposures; carts and purchases become delayed labels."""
-
-REPLAY_CHECKS: tuple[Check, ...] = (check_drained, check_join, check_log_join, check_progressive)
 
 
 def run_demo(given: Namespace) -> int:
@@ -40,6 +36,11 @@ def run_demo(given: Namespace) -> int:
 
 def run_replay(given: Namespace) -> int:
     """Run the loop on a logged stream."""
+    # pandas comes with the learner layer; other commands of this program run without
+    from local_stack.verification.log_join import check_log_join
+    from local_stack.verification.progressive import check_progressive
+
+    checks = (check_drained, check_join, check_log_join, check_progressive)
     sets = [
         "simulator.mode=replay",
         "trainer.keep_scores=true",  # the summary compares them
@@ -48,7 +49,7 @@ def run_replay(given: Namespace) -> int:
     ]
     if given.speed is not None:
         sets.append(f"replay.speed={given.speed}")
-    return _run(given, sets, replay_table(TABLE), REPLAY_CHECKS)
+    return _run(given, sets, replay_table(TABLE), checks)
 
 
 def mapping_file(given: str) -> Path:
