@@ -42,10 +42,15 @@ def _renamed(event: AnyEvent, day: int) -> AnyEvent:
     return msgspec.structs.replace(event, **names, **({"request_id": f"{day}/{request_id}"} if request_id else {}))
 
 
+def home_of(user_id: str, partitions: int) -> int:
+    """Say which partition holds a user's events; by number, so that every partition has some."""
+    return int(user_id[1:]) % partitions
+
+
 def _streams(events: list[AnyEvent], seed: int, partitions: int, until_ms: int) -> Streams:
     by_partition: Streams = {number: [] for number in range(partitions)}
     for event in events:
-        by_partition[int(event.user_id[1:]) % partitions].append(event)
+        by_partition[home_of(event.user_id, partitions)].append(event)
     return {
         number: with_ticks(disorder(part, seed), number, every_ms=1_800_000, until_ms=until_ms)
         for number, part in by_partition.items()

@@ -147,9 +147,10 @@ def read_records(kafka: KafkaConfig, topic: str) -> Iterator[tuple[bytes, bytes]
     return ((record.key, record.value) for record in read_all(kafka, topic))
 
 
-def read_places(kafka: KafkaConfig, topic: str) -> Iterator[tuple[bytes, int]]:
-    """Read where every key of a topic lies."""
-    return ((record.key, record.partition) for record in read_all(kafka, topic))
+def read_places(kafka: KafkaConfig) -> Iterator[tuple[str, int]]:
+    """Read in which partition each user's rows lie."""
+    decoder = msgspec.json.Decoder(Sample)
+    return ((decoder.decode(record.value).user_id, record.partition) for record in read_all(kafka, SAMPLES.name))
 
 
 def count_of(kafka: KafkaConfig, topic: str) -> int:
