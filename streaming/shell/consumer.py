@@ -25,6 +25,8 @@ class ReleasedConsumer(driver.Consumer):  # type: ignore[misc]
         """Offset per partition that the broker has really taken."""
         self.held: set[TP] = set()
         """Partitions that their job wants no more records of, for now."""
+        self.unsought: set[TP] = set()
+        """Input partitions that were assigned, and since they flow again not yet sent back to what is committed."""
 
     def _new_consumer_thread(self) -> "BatchingThread":
         return BatchingThread(self, loop=self.loop, beacon=self.beacon)
@@ -41,6 +43,8 @@ class ReleasedConsumer(driver.Consumer):  # type: ignore[misc]
         for tp, records in fetched.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return  # a rebalance has begun: all of it is read again
+            if tp in self.unsought:
+                continue  # where reading had come to before: the seek that follows reads from the right place
             if records and (active is None or tp in active or tp in self._buffered_partitions):
                 yield tp, RecordBatch(TP(*tp), records, generation)
 
@@ -112,11 +116,22 @@ class ReleasedConsumer(driver.Consumer):  # type: ignore[misc]
         Faust leaves a partition without a commit where reading has come to, though a rebalance has just thrown away
         what was read.
         """
+        sought = self.unsought - self._paused_partitions
         committed: Mapping[Any, int | None] = await super().seek_to_committed()
         fresh = [tp for tp, offset in committed.items() if offset is None and not self._is_changelog_tp(tp)]
         if fresh:
             await self.seek_wait(await self.earliest_offsets(*fresh))
+        self.unsought -= sought
         return committed
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Believe no record of a partition before it has been sent back to what is committed.
+
+        After a recovery Faust lets input partitions flow and only then seeks; what was fetched in between comes from
+        wherever this worker had been reading before the rebalance.
+        """
+        self.unsought = {TP(*tp) for tp in assigned if not self._is_changelog_tp(tp)}
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Forget what was confirmed for partitions that are now another's."""

@@ -151,6 +151,8 @@ class Job(Generic[C]):
         core.restore(self._table.data.take(partition))
         reach("recovered")
         self.cores[partition] = core
+        if core.applied >= 0:  # that trigger was finished, though perhaps not committed any more
+            self.released[partition] = core.applied + 1
         _log.info("%s goes on with partition %d after offset %d", self.spec.name, partition, core.applied)
         return core
 

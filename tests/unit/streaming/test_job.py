@@ -156,6 +156,15 @@ async def test_a_change_of_assignment_waits_for_the_trigger_and_drops_the_rest()
     rig.task.cancel()
 
 
+async def test_a_trigger_that_was_finished_is_released_without_another() -> None:
+    """Its commit may have been lost with the process; nothing may come for long that makes a new trigger."""
+    rig = Rig()
+    rig.broker.stored[0] = {b"applied": b"2"}
+    await rig.put(0, 1)
+    assert rig.job.released == {0: 3}
+    rig.task.cancel()
+
+
 async def test_a_partition_over_its_budget_is_held_until_it_is_not() -> None:
     rig = Rig()
     await rig.put(0, 0)
