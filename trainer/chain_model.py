@@ -18,11 +18,12 @@ from springtide.model.delayed_feedback import Method, row_weights
 from springtide.model.id_table import IdTable
 from springtide.model.initial import initial_vectors
 from springtide.model.inputs import FEATURES, RawColumns, columns_from_samples, lookup_columns
+from springtide.model.level import early_evidence
 from springtide.model.loss import task_losses
 from springtide.model.targets import CLOSED, OPEN, Targets, targets_from_samples
 from springtide.runtime.settings import milliseconds
 from trainer.observations import Announcement, observe_all, summarize
-from trainer.process_group import gather_messages, union_of_masks
+from trainer.process_group import gather_messages, sum_over_ranks, union_of_masks
 from trainer.sharded import ShardedNetwork, Tensors
 
 Floats = NDArray[np.float32]
@@ -90,16 +91,22 @@ class ChainModel:
         )
         everyone = gather_messages(own, Announcement)
         newest_ms = max(other.newest_ms for other in everyone)
+        follows = mode == "learn" and self.config.level_drift > 0.0
         if mode == "learn":
             self._update_ids(everyone, newest_ms)
         scored = []
+        evidence_2T = torch.zeros(2, len(TASKS), dtype=torch.float64)
         for step, rows_T in enumerate(_rows_per_step(everyone)):
             mine = (columns[step], targets[step]) if step < len(batches) else None
             probabilities_NT = self._step(mine, mode, arrived_T, rows_T)
+            if mine is not None and follows:
+                evidence_2T += _evidence(batches[step], targets[step], probabilities_NT, arrived_T)
             if mine is not None:
                 scored.append(
                     ScoredBatch(samples=batches[step], targets=targets[step], probabilities_NT=probabilities_NT)
                 )
+        if follows:
+            self.network.follow(sum_over_ranks(evidence_2T), newest_ms)
         return Outcome(
             scored=scored,
             steps=max(len(other.rows_ST) for other in everyone),
@@ -180,3 +187,14 @@ def _rows_per_step(everyone: Sequence[Announcement]) -> Iterator[Tensor]:
     """Yield the unmasked rows of all ranks per task, (T,), step by step."""
     for step in range(max(len(other.rows_ST) for other in everyone)):
         yield torch.tensor([other.rows_ST[step] for other in everyone if step < len(other.rows_ST)]).sum(dim=0)
+
+
+def _evidence(samples: Sequence[Sample], targets: Targets, probabilities_NT: Floats, arrived_T: Tensor) -> Tensor:
+    first_N = np.repeat([sample.phase != "corrected" for sample in samples], [len(row.item_ids) for row in samples])
+    return early_evidence(
+        torch.from_numpy(targets.labels_NT),
+        torch.from_numpy(targets.maturity_NT),
+        torch.from_numpy(first_N),
+        torch.from_numpy(probabilities_NT),
+        arrived_T,
+    )

@@ -97,6 +97,7 @@ class Driver:
         self._announcer.bury(report.dead)
         self._progress.take(report)
         self._gauges.live(report)
+        self._gauges.lag(report.lag)
         if "minute" in self._config.chains:
             self._learned("minute", report)
             self._progress.judge("minute", report.judged)

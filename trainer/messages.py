@@ -70,6 +70,7 @@ class CallReport:
     """Newest impression among observed rows per partition."""
     offsets: dict[int, int] = field(default_factory=dict)
     lag: dict[int, int] = field(default_factory=dict)
+    """Records that lie ahead per partition; told by a rank that has just run out of them."""
     repeated: int = 0
     """Rows refused as seen before, since the start."""
     unjudged: int = 0

@@ -46,6 +46,13 @@ def union_of_masks(mask_R: torch.Tensor) -> torch.Tensor:
     return union
 
 
+def sum_over_ranks(part: torch.Tensor) -> torch.Tensor:
+    """Return, on every rank, the sum of all ranks' tensors."""
+    total = part.clone()
+    dist.all_reduce(total)
+    return total
+
+
 def _gather(part: torch.Tensor, world_size: int, empty: Callable[[], torch.Tensor]) -> list[torch.Tensor]:
     parts = [empty() for _ in range(world_size)]
     dist.all_gather(parts, part)

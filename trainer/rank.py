@@ -44,6 +44,7 @@ class Rank:
         self._days = DayReader(self._config, setup.feast_folder)
         self._day: DayRows | None = None
         self._rows: Iterator[Sample] = iter(())
+        self._idle = False
         self._writer: BundleWriter | None = None
         self._scores = ScoreLog(setup.scores_folder)
         self._first = False
@@ -76,6 +77,9 @@ class Rank:
         report.delays_ms = intake.delays_ms
         report.judged = join_judged([*report.judged, *intake.judged])
         report.exhausted = not intake.slates
+        if report.exhausted and not self._idle:
+            report.lag = self.lag()
+        self._idle = report.exhausted
         report.newest_final_ms = dict(self._feed.newest_final_ms)
         report.newest_fast_ms = dict(self._feed.newest_fast_ms)
         report.final_days = self._feed.index.days("final")

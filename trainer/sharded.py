@@ -74,6 +74,10 @@ class ShardedNetwork:
         loss.backward()  # type: ignore[no-untyped-call]
         self._adam.step()
 
+    def follow(self, evidence_2T: Tensor, newest_ms: int) -> None:
+        """Move the levels by what all ranks have seen; every rank calls it with the same numbers."""
+        _dense_part(self._model).level.follow(evidence_2T, newest_ms, self.config.level_drift)
+
     def reset_rows(self, table: str, rows: Any, vectors_RD: Any) -> None:
         """Give re-used rows a clean vector and a clean optimizer state; only the owner does anything."""
         if table in self._tables and len(rows):
@@ -155,7 +159,7 @@ def _shard(network: nn.Module, config: ModelConfig, group: Any) -> Any:
         )
 
 
-def _dense_part(model: Any) -> nn.Module:
+def _dense_part(model: Any) -> DenseNetwork:
     """Return the DenseNetwork inside DMP and DDP."""
     found = [module for module in model.modules() if isinstance(module, DenseNetwork)]
     return found[0]

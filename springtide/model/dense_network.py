@@ -12,6 +12,7 @@ from springtide.model.config import ModelConfig
 from springtide.model.dense_features import DENSE_FEATURES
 from springtide.model.graph import GRAPHS, Composition, LogProbabilities
 from springtide.model.inputs import FEATURES
+from springtide.model.level import Level
 from springtide.model.parallel_layers import EachLinear
 
 _NAMES = [feature.name for feature in FEATURES]
@@ -58,6 +59,7 @@ class DenseNetwork(nn.Module):
         first = graph.first_heads
         self.position_tower = nn.Linear(self.dim, first, bias=False) if config.position_tower else None
         self.composition: Composition = Composition(graph)
+        self.level: Level = Level()
 
     def encode(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
         """Return the backbone's inputs: pooled_BD holds the features' vectors side by side in order of FEATURES."""
@@ -79,9 +81,9 @@ class DenseNetwork(nn.Module):
 
     def forward(self, dense_BF: Tensor, pooled_BD: Tensor) -> LogProbabilities:
         """Return log probabilities per row and task."""
-        result: LogProbabilities = self.composition(self.logits(dense_BF, pooled_BD))
+        result: LogProbabilities = self.level(self.composition(self.logits(dense_BF, pooled_BD)))
         return result
 
     def probabilities(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
         """Return probabilities per row and task, (B, T), for serving."""
-        return self.composition.probabilities(self.logits(dense_BF, pooled_BD))
+        return self.level.probabilities(self.composition.probabilities(self.logits(dense_BF, pooled_BD)))
