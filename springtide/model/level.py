@@ -1,9 +1,10 @@
-"""A level per task that follows its base rate: a random walk in log-odds, filtered on the earliest honest evidence.
+"""A level per task with late labels: a random walk in log-odds, filtered on the earliest honest evidence.
 
 A network learns a new base rate in step with the labels, and these speak for the past: on the day after a change most
-positives still belong to impressions from before it. The first rows of the impressions do not wait. Of the rows
-learned since the last update let y be the positives among them, and mu = sum p F what the model expected of them,
-with F = 1 for closed labels and otherwise the share that comes within the observation window. The task's log-odds
+positives still belong to impressions from before it. The first rows of the impressions do not wait. Of the first
+rows learned since the last update let y be the positives that have come, and mu = sum p F what the model expected,
+F being the share of labels that comes within the observation window. Tasks whose labels are closed by then have no
+such lag, and no level: the network follows them by itself. The task's log-odds
 are shifted by s, with dmu/ds = mu for rare behaviours. y has variance mu + (c mu)^2: Poisson, and a swing of the hour
 that is gone with it, c of the rate. An extended Kalman filter (Kalman 1960; West and Harrison 1997, ch. 14, for
 counts) with a walk of variance q per day then reads, with m = mu / (1 + c^2 mu),
@@ -20,7 +21,7 @@ from torch.nn import functional
 
 from springtide.contracts.tasks import TASKS
 from springtide.model.graph import LogProbabilities
-from springtide.model.targets import CLOSED, OPEN
+from springtide.model.targets import OBSERVED
 
 FIRST_VARIANCE = 0.05
 """V before any evidence: a fresh network's levels are wrong by some 20 %."""
@@ -75,7 +76,7 @@ class Level(nn.Module):
 
 
 def early_evidence(labels_BT: Tensor, maturity_BT: Tensor, first_B: Tensor, p_BT: Tensor, arrived_T: Tensor) -> Tensor:
-    """Return positives and expected positives of the impressions' first rows, (2, T).
+    """Return positives and expected positives among first rows whose labels are not closed, (2, T).
 
     Args:
         labels_BT: 0 or 1.
@@ -84,6 +85,5 @@ def early_evidence(labels_BT: Tensor, maturity_BT: Tensor, first_B: Tensor, p_BT
         p_BT: the probability before the row was learned.
         arrived_T: F per task.
     """
-    known_BT = (maturity_BT != OPEN) & first_B.unsqueeze(1)
-    share_BT = torch.where(maturity_BT == CLOSED, torch.ones_like(p_BT), arrived_T.expand_as(p_BT))
-    return torch.stack([(labels_BT * known_BT).sum(dim=0), (p_BT.detach() * share_BT * known_BT).sum(dim=0)])
+    early_BT = (maturity_BT == OBSERVED) & first_B.unsqueeze(1)
+    return torch.stack([(labels_BT * early_BT).sum(dim=0), (p_BT.detach() * arrived_T * early_BT).sum(dim=0)])

@@ -40,14 +40,14 @@ def test_logits_of_forty_keep_finite_values_and_gradients() -> None:
     assert (logits_BT.grad[logits_BT.abs() > 1] != 0).all()
 
 
-def test_evidence_counts_first_rows_alone_and_takes_the_share_that_has_come() -> None:
+def test_evidence_is_first_rows_of_labels_still_open_and_the_share_that_has_come() -> None:
     labels_BT = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
     maturity_BT = torch.tensor([[CLOSED, OBSERVED, OPEN], [CLOSED, OBSERVED, OBSERVED], [CLOSED, CLOSED, CLOSED]])
     first_B = torch.tensor([True, True, False])  # the last is a correction
     p_BT = torch.full((3, 3), 0.2)
     seen_T, expected_T = early_evidence(labels_BT, maturity_BT, first_B, p_BT, torch.tensor([0.5, 0.5, 0.25]))
-    assert seen_T.tolist() == [1.0, 1.0, 0.0]
-    assert expected_T.tolist() == pytest.approx([0.4, 0.2, 0.05])
+    assert seen_T.tolist() == [0.0, 1.0, 0.0]
+    assert expected_T.tolist() == pytest.approx([0.0, 0.2, 0.05])
 
 
 def test_a_rate_that_halves_is_followed_and_what_was_too_much_is_paid_back() -> None:
