@@ -91,7 +91,7 @@ class ChainModel:
         )
         everyone = gather_messages(own, Announcement)
         newest_ms = max(other.newest_ms for other in everyone)
-        follows = mode == "learn" and self.config.level_drift > 0.0
+        follows = mode == "learn" and any(self.config.level_drift.values())
         if mode == "learn":
             self._update_ids(everyone, newest_ms)
         scored = []

@@ -18,6 +18,7 @@ from torchrec.distributed.planner.types import ParameterConstraints
 from torchrec.distributed.types import ShardingEnv
 
 from springtide.contracts.errors import StateError
+from springtide.contracts.tasks import TASKS
 from springtide.model.batch import Batch
 from springtide.model.config import TABLES, ModelConfig
 from springtide.model.dense_network import HEAD_BIASES, DenseNetwork
@@ -53,6 +54,7 @@ class ShardedNetwork:
             ],
             betas=ADAM_BETAS,
         )
+        self._level_drift_T = torch.tensor([config.level_drift[task] for task in TASKS])
         self._tables = _local_tables(self._model)
         self._momenta = _local_momenta(self._model, self._tables)
         for table, weight_RD in self._tables.items():
@@ -76,7 +78,7 @@ class ShardedNetwork:
 
     def follow(self, evidence_2T: Tensor, newest_ms: int) -> None:
         """Move the levels by what all ranks have seen; every rank calls it with the same numbers."""
-        _dense_part(self._model).level.follow(evidence_2T, newest_ms, self.config.level_drift)
+        _dense_part(self._model).level.follow(evidence_2T, newest_ms, self._level_drift_T)
 
     def reset_rows(self, table: str, rows: Any, vectors_RD: Any) -> None:
         """Give re-used rows a clean vector and a clean optimizer state; only the owner does anything."""

@@ -60,8 +60,8 @@ class ModelConfig:
     """Of Adam, for everything else but the heads' biases."""
     bias_learning_rate: float = 0.02
     """Of Adam, for each head's bias: how fast the level of a probability follows a change of its base rate."""
-    level_drift: float = 0.4
-    """Standard deviation of a day's walk of each task's log-odds, which its level follows (level.py); 0: no level."""
+    level_drift: dict[str, float] = field(default_factory=lambda: {"click": 0.0, "cart": 0.1, "purchase": 0.5})
+    """Per task the standard deviation of a day's walk of its log-odds, which its level follows (level.py); 0: none."""
     task_weights: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TASKS, 1.0))
     """Weight of each task's loss."""
     seed: int = 7
@@ -83,8 +83,8 @@ class ModelConfig:
         for key in ("table_learning_rate", "dense_learning_rate", "bias_learning_rate"):
             if getattr(self, key) <= 0.0:
                 yield f"model.{key}: expected more than 0, got {getattr(self, key)}; raise it"
-        if self.level_drift < 0.0:
-            yield f"model.level_drift: expected at least 0, got {self.level_drift}; 0 keeps the network's own level"
+        if set(self.level_drift) != set(TASKS) or min(self.level_drift.values()) < 0.0:
+            yield f"model.level_drift: expected a number >= 0 for each of {TASKS}, got {self.level_drift}; mend it"
         yield from self._table_problems()
         if set(self.task_weights) != set(TASKS) or min(self.task_weights.values()) < 0.0:
             yield f"model.task_weights: expected a weight >= 0 for each of {TASKS}, got {self.task_weights}; mend it"

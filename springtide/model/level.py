@@ -1,10 +1,9 @@
-"""A level per task with late labels: a random walk in log-odds, filtered on the earliest honest evidence.
+"""A level per task that follows its base rate: a random walk in log-odds, filtered on the earliest honest evidence.
 
 A network learns a new base rate in step with the labels, and these speak for the past: on the day after a change most
 positives still belong to impressions from before it. The first rows of the impressions do not wait. Of the first
 rows learned since the last update let y be the positives that have come, and mu = sum p F what the model expected,
-F being the share of labels that comes within the observation window. Tasks whose labels are closed by then have no
-such lag, and no level: the network follows them by itself. The task's log-odds
+with F = 1 for closed labels and otherwise the share that comes within the observation window. The task's log-odds
 are shifted by s, with dmu/ds = mu for rare behaviours. y has variance mu + (c mu)^2: Poisson, and a swing of the hour
 that is gone with it, c of the rate. An extended Kalman filter (Kalman 1960; West and Harrison 1997, ch. 14, for
 counts) with a walk of variance q per day then reads, with m = mu / (1 + c^2 mu),
@@ -21,7 +20,7 @@ from torch.nn import functional
 
 from springtide.contracts.tasks import TASKS
 from springtide.model.graph import LogProbabilities
-from springtide.model.targets import OBSERVED
+from springtide.model.targets import CLOSED, OPEN
 
 FIRST_VARIANCE = 0.05
 """V before any evidence: a fresh network's levels are wrong by some 20 %."""
@@ -56,27 +55,27 @@ class Level(nn.Module):
         return p_BT * odds_T / (1.0 + p_BT * (odds_T - 1.0))
 
     @torch.no_grad()
-    def follow(self, evidence_2T: Tensor, newest_ms: int, drift: float) -> None:
+    def follow(self, evidence_2T: Tensor, newest_ms: int, drift_T: Tensor) -> None:
         """Take in what `early_evidence` summed up over all ranks.
 
         Args:
             evidence_2T: positives y and expected positives mu.
             newest_ms: newest impression among the rows, event time.
-            drift: standard deviation of a day's walk in log-odds, the root of q.
+            drift_T: standard deviation of a day's walk in log-odds, the root of q; where it is 0 nothing moves.
         """
         seen_T, expected_T = evidence_2T.to(torch.float32)
         days = max(0, newest_ms - int(self.newest_ms)) / DAY_MS if int(self.newest_ms) else 0.0
         self.newest_ms.clamp_(min=newest_ms)
-        self.variance_T += drift * drift * days
+        self.variance_T += drift_T * drift_T * days
         share_T = 1.0 / (1.0 + SWING * SWING * expected_T)  # m / mu
         certainty_T = 1.0 + self.variance_T * share_T * expected_T
-        self.shift_T += self.variance_T * share_T * (seen_T - expected_T) / certainty_T
+        self.shift_T += (drift_T > 0.0) * self.variance_T * share_T * (seen_T - expected_T) / certainty_T
         self.shift_T.clamp_(-LARGEST_SHIFT, LARGEST_SHIFT)
         self.variance_T /= certainty_T
 
 
 def early_evidence(labels_BT: Tensor, maturity_BT: Tensor, first_B: Tensor, p_BT: Tensor, arrived_T: Tensor) -> Tensor:
-    """Return positives and expected positives among first rows whose labels are not closed, (2, T).
+    """Return positives and expected positives of the impressions' first rows, (2, T).
 
     Args:
         labels_BT: 0 or 1.
@@ -85,5 +84,6 @@ def early_evidence(labels_BT: Tensor, maturity_BT: Tensor, first_B: Tensor, p_BT
         p_BT: the probability before the row was learned.
         arrived_T: F per task.
     """
-    early_BT = (maturity_BT == OBSERVED) & first_B.unsqueeze(1)
-    return torch.stack([(labels_BT * early_BT).sum(dim=0), (p_BT.detach() * arrived_T * early_BT).sum(dim=0)])
+    known_BT = (maturity_BT != OPEN) & first_B.unsqueeze(1)
+    share_BT = torch.where(maturity_BT == CLOSED, torch.ones_like(p_BT), arrived_T.expand_as(p_BT))
+    return torch.stack([(labels_BT * known_BT).sum(dim=0), (p_BT.detach() * share_BT * known_BT).sum(dim=0)])

@@ -40,14 +40,14 @@ def test_logits_of_forty_keep_finite_values_and_gradients() -> None:
     assert (logits_BT.grad[logits_BT.abs() > 1] != 0).all()
 
 
-def test_evidence_is_first_rows_of_labels_still_open_and_the_share_that_has_come() -> None:
+def test_evidence_is_first_rows_alone_and_the_share_that_has_come() -> None:
     labels_BT = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
     maturity_BT = torch.tensor([[CLOSED, OBSERVED, OPEN], [CLOSED, OBSERVED, OBSERVED], [CLOSED, CLOSED, CLOSED]])
     first_B = torch.tensor([True, True, False])  # the last is a correction
     p_BT = torch.full((3, 3), 0.2)
     seen_T, expected_T = early_evidence(labels_BT, maturity_BT, first_B, p_BT, torch.tensor([0.5, 0.5, 0.25]))
-    assert seen_T.tolist() == [0.0, 1.0, 0.0]
-    assert expected_T.tolist() == pytest.approx([0.0, 0.2, 0.05])
+    assert seen_T.tolist() == [1.0, 1.0, 0.0]
+    assert expected_T.tolist() == pytest.approx([0.4, 0.2, 0.05])
 
 
 def test_a_rate_that_halves_is_followed_and_what_was_too_much_is_paid_back() -> None:
@@ -62,7 +62,7 @@ def test_a_rate_that_halves_is_followed_and_what_was_too_much_is_paid_back() -> 
             predicted[run, hour] = float(level.probabilities(torch.full((3,), base_p))[2])
             expected = predicted[run, hour] * share * rows
             evidence_2T = torch.tensor([[0, 0, labels[run, hour]], [0, 0, expected]])
-            level.follow(evidence_2T, (hour + 1) * DAY_MS // 24, drift=0.4)
+            level.follow(evidence_2T, (hour + 1) * DAY_MS // 24, drift_T=torch.full((3,), 0.4))
         assert level.shift_T[:2].tolist() == [0.0, 0.0]
     ratio = predicted.mean(axis=0).reshape(8, 24).mean(axis=1) / truth.reshape(8, 24).mean(axis=1)
     assert ratio[:4] == pytest.approx(1.0, abs=0.08)
@@ -75,27 +75,36 @@ def test_a_rate_that_halves_is_followed_and_what_was_too_much_is_paid_back() -> 
 def test_an_hour_of_many_labels_moves_a_level_less_than_its_count_alone_would() -> None:
     """Twice the rate for an hour of a common behaviour is the hour's; the same of a rare one, day after day, is not."""
     common, rare = Level(), Level()
-    common.follow(torch.tensor([[800.0] * 3, [400.0] * 3]), DAY_MS, drift=0.4)
+    common.follow(torch.tensor([[800.0] * 3, [400.0] * 3]), DAY_MS, drift_T=torch.full((3,), 0.4))
     assert float(common.shift_T[0]) == pytest.approx(FIRST_VARIANCE / SWING**2, rel=0.2)
     for _ in range(200):
-        rare.follow(torch.tensor([[4.0] * 3, [2.0] * 3]), DAY_MS, drift=0.4)
+        rare.follow(torch.tensor([[4.0] * 3, [2.0] * 3]), DAY_MS, drift_T=torch.full((3,), 0.4))
     assert float(rare.shift_T[0]) > 2 * float(common.shift_T[0])
 
 
 def test_certainty_grows_with_evidence_and_fades_with_time() -> None:
     level = Level()
-    level.follow(torch.tensor([[100.0] * 3, [100.0] * 3]), 10 * DAY_MS, drift=0.1)
+    level.follow(torch.tensor([[100.0] * 3, [100.0] * 3]), 10 * DAY_MS, drift_T=torch.full((3,), 0.1))
     after = float(level.variance_T[0])
     assert after == pytest.approx(FIRST_VARIANCE / (1 + FIRST_VARIANCE * 100 / (1 + 100 * SWING**2)))
-    level.follow(torch.zeros(2, 3), 12 * DAY_MS, drift=0.1)
+    level.follow(torch.zeros(2, 3), 12 * DAY_MS, drift_T=torch.full((3,), 0.1))
     assert float(level.variance_T[0]) == pytest.approx(after + 0.02)
-    level.follow(torch.zeros(2, 3), 11 * DAY_MS, drift=0.1)  # older rows than before: no time has passed
+    level.follow(
+        torch.zeros(2, 3), 11 * DAY_MS, drift_T=torch.full((3,), 0.1)
+    )  # older rows than before: no time has passed
     assert float(level.variance_T[0]) == pytest.approx(after + 0.02)
     assert int(level.newest_ms) == 12 * DAY_MS
+
+
+def test_a_task_without_a_drift_keeps_the_networks_level() -> None:
+    level = Level()
+    level.follow(torch.tensor([[50.0] * 3, [100.0] * 3]), DAY_MS, drift_T=torch.tensor([0.0, 0.1, 0.4]))
+    assert level.shift_T[0] == 0.0
+    assert (level.shift_T[1:] < -0.01).all()
 
 
 def test_a_shift_has_an_end() -> None:
     level = Level()
     for day in range(50):
-        level.follow(torch.tensor([[0.0] * 3, [500.0] * 3]), day * DAY_MS, drift=1.0)
+        level.follow(torch.tensor([[0.0] * 3, [500.0] * 3]), day * DAY_MS, drift_T=torch.ones(3))
     assert level.shift_T.tolist() == [-LARGEST_SHIFT] * 3
