@@ -84,6 +84,12 @@ class Joiner:
         return self.book.pending_bytes
 
     @property
+    def oldest_open_age_ms(self) -> int:
+        """Age in event time of the oldest open slate, rounded up to `joiner.trigger_every`; 0 when none is open."""
+        oldest = self.book.oldest_open_ms
+        return 0 if oldest is None else max(0, (self.newest_ms or 0) - oldest)
+
+    @property
     def over_budget(self) -> bool:
         """More is pending than `joiner.budget`: read no more until less is; nothing is ever thrown out."""
         return self.book.pending_bytes > self._config.budget
@@ -182,10 +188,11 @@ class Joiner:
             self.ledger.duplicates["served"] += 1
             if slate.stage or (slate.served_ms, slate.served_id) <= (event.event_time_ms, event.event_id):
                 return
+            self.book.count_done(slate)
         else:
             self.ledger.slates["in"] += 1
-            self.book.open_slates += 1
         self._fill(slate, event)
+        self.book.count_open(slate)
         self.book.changed(slate)
         if slate.waiting:
             self.matcher.retry(slate)

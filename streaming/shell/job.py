@@ -53,6 +53,11 @@ class Job(Generic[C]):
         self._servers = servers(kafka)
         self.taken: dict[int, int] = {}
         """Newest offset taken in per partition."""
+        self.newest_timestamp: dict[int, float] = {}
+        """Kafka timestamp of the newest batch taken in per partition, seconds."""
+        self.recovery_seconds: float | None = None
+        """Wall time of the last recovery, from the loss of what was assigned before until state was whole."""
+        self._lost_at = time.monotonic()
         self._lanes: dict[int, Lane] = {}
         self._triggering: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -76,7 +81,12 @@ class Job(Generic[C]):
         self.cores.clear()
         self.released.clear()
         self.taken.clear()
-        self.recovered = False
+        self.newest_timestamp.clear()
+        self.recovered, self._lost_at = False, time.monotonic()
+
+    def begin(self) -> None:
+        """Take records from now on: the table is whole."""
+        self.recovered, self.recovery_seconds = True, time.monotonic() - self._lost_at
 
     def _close_lanes(self) -> None:
         for lane in self._lanes.values():
@@ -116,7 +126,8 @@ class Job(Generic[C]):
             self.taken[partition] = trigger.offset
             async with self._triggering[partition]:
                 await self._trigger(core, partition, trigger.offset)
-        self.taken[partition] = batch.offset
+        self.taken[partition], self.newest_timestamp[partition] = batch.offset, batch.timestamp
+        self._app.record_times.add(self.spec.topic, batch.records, 1000 * time.time())
         self.heed_budget()
 
     @staticmethod

@@ -14,6 +14,7 @@ from streaming.shell.job import Job, JobSpec
 from streaming.shell.rocks_store import RocksStore
 from streaming.shell.stores import EntryStore, MemoryStore
 from streaming.shell.strict_transport import StrictTransport
+from streaming.shell.transport import Transport
 
 STORES: Final[Mapping[str, type[EntryStore]]] = {"memory": MemoryStore, "rocksdb": RocksStore}
 """By the scheme of `streaming.store`."""
@@ -23,6 +24,7 @@ class StreamApp(faust.App):  # type: ignore[misc]
     """An application that commits what its jobs have released."""
 
     jobs: list[Job[Any]]
+    record_times: Transport
     fetch_wait_ms: int
     """Wall time that the broker waits for more records."""
 
@@ -89,6 +91,7 @@ def make_app(
         Table=JobTable,
     )
     app.fetch_wait_ms = milliseconds(streaming.fetch_wait)
+    app.record_times = Transport()
     app.jobs = [_add_job(app, spec, kafka) for spec in specs]
     _follow_assignment(app)
     return app
@@ -115,7 +118,7 @@ def _add_job(app: StreamApp, spec: JobSpec[Any], kafka: KafkaConfig) -> Job[Any]
 
     @table.on_recover  # type: ignore[untyped-decorator]
     async def recovered() -> None:
-        job.recovered = True
+        job.begin()
 
     return job
 

@@ -14,6 +14,7 @@ from streaming.core import Message, Record, Write
 from streaming.shell import job as module
 from streaming.shell.job import Job, JobSpec
 from streaming.shell.record_batch import RecordBatch
+from streaming.shell.transport import Transport
 
 
 class FakeCore:
@@ -82,7 +83,7 @@ class Rig:
         spec: Any = JobSpec(
             name="job", topic="events", make=lambda number: FakeCore(number, self.said), after_trigger=lambda *_: None
         )
-        app = SimpleNamespace(producer=self.broker, consumer=self.broker)
+        app = SimpleNamespace(producer=self.broker, consumer=self.broker, record_times=Transport())
         self.job: Job[Any] = Job(spec, app, self.broker, KafkaConfig())
         self.job.recovered = True
         self.task = asyncio.ensure_future(self.job.run(self))
