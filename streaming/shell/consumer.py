@@ -116,7 +116,7 @@ class ReleasedConsumer(driver.Consumer):  # type: ignore[misc]
         Faust leaves a partition without a commit where reading has come to, though a rebalance has just thrown away
         what was read.
         """
-        sought = self.unsought - self._paused_partitions
+        sought = self.unsought - (self._paused_partitions - self.held)
         committed: Mapping[Any, int | None] = await super().seek_to_committed()
         known = {TP(*tp): offset for tp, offset in committed.items() if offset is not None}
         self.confirmed.update({tp: offset for tp, offset in known.items() if not self._is_changelog_tp(tp)})

@@ -58,8 +58,8 @@ class Gauges:
         records = GaugeMetricFamily(names.CONSUMER_LAG, "records not taken in", labels=_PLACE)
         seconds = GaugeMetricFamily(names.CONSUMER_LAG_SECONDS, "age of what is not taken in, at most", labels=_PLACE)
         for job in self._app.jobs:
-            for partition, taken in sorted(job.taken.items()):
-                tp = TP(job.topic_name, partition)
+            for partition, core in sorted(job.cores.items()):
+                tp, taken = TP(job.topic_name, partition), job.taken.get(partition, core.applied)
                 end = self._app.consumer.highwater(tp)
                 if end is None:
                     continue

@@ -11,6 +11,7 @@ from springtide.runtime.config import KafkaConfig
 from springtide.runtime.settings import milliseconds
 from streaming.config import StreamingConfig
 from streaming.shell.job import Job, JobSpec
+from streaming.shell.recovery import JobTables
 from streaming.shell.rocks_store import RocksStore
 from streaming.shell.stores import EntryStore, MemoryStore
 from streaming.shell.strict_transport import StrictTransport
@@ -89,6 +90,7 @@ def make_app(
         table_standby_replicas=0,
         worker_redirect_stdouts=False,
         Table=JobTable,
+        TableManager=JobTables,
     )
     app.fetch_wait_ms = milliseconds(streaming.fetch_wait)
     app.record_times = Transport()
@@ -115,11 +117,6 @@ def _add_job(app: StreamApp, spec: JobSpec[Any], kafka: KafkaConfig) -> Job[Any]
     table = app.Table(spec.name, key_type=bytes, value_type=bytes, partitions=kafka.partitions, recovery_buffer_size=2)
     job = Job(spec, app, table, kafka)
     app.agent(topic, name=f"{spec.name}-agent")(job.run)
-
-    @table.on_recover  # type: ignore[untyped-decorator]
-    async def recovered() -> None:
-        job.begin()
-
     return job
 
 

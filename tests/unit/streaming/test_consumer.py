@@ -61,3 +61,11 @@ async def test_what_the_broker_has_is_known_from_the_seek(consumer: Any) -> None
     assert consumer.confirmed == {INPUT: 7}
     assert not consumer._should_commit(INPUT, 7)
     assert consumer._should_commit(INPUT, 8)
+
+
+async def test_a_partition_that_is_held_from_its_start_is_sent_back_all_the_same(consumer: Any) -> None:
+    """Else nothing of it would ever be believed once it is let go."""
+    await consumer.on_partitions_assigned({INPUT})
+    consumer.held, consumer._paused_partitions = {INPUT}, {INPUT}
+    await consumer.seek_to_committed()
+    assert consumer.unsought == set()

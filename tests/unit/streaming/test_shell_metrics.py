@@ -26,7 +26,7 @@ class Rig:
     def __init__(self) -> None:
         self.job: Any = SimpleNamespace(
             spec=SimpleNamespace(name="joiner", topic="events"), topic_name="x-events", recovery_seconds=None,
-            cores={0: SimpleNamespace(watermark_ms=5_000, newest_ms=9_000)}, taken={0: 9}, released={0: 8},
+            cores={0: SimpleNamespace(watermark_ms=5_000, newest_ms=9_000, applied=3)}, taken={0: 9}, released={0: 8},
             newest_timestamp={0: NOW - 30}, over_budget=lambda: [0],
         )  # fmt: skip
         self.consumer: Any = SimpleNamespace(highwater=lambda _: self.end, held=set[TP](), confirmed=dict[TP, int]())
@@ -58,6 +58,14 @@ def test_a_record_after_a_pause_is_not_as_old_as_the_pause() -> None:
     assert rig.value(names.CONSUMER_LAG_SECONDS, NOW + 3600) == 0
     rig.end = 11
     assert rig.value(names.CONSUMER_LAG_SECONDS, NOW + 3601) == 1
+
+
+def test_a_partition_of_which_nothing_has_come_since_a_recovery_lags_behind_what_it_had_applied() -> None:
+    rig = Rig()
+    rig.job.taken, rig.job.newest_timestamp = {}, {}
+    assert rig.value(names.CONSUMER_LAG) == 8
+    assert rig.read(names.CONSUMER_LAG_SECONDS) == {}, "nobody knows since when"
+    assert rig.read(names.WATERMARK) == {(("stage", "joiner"), ("partition", "0")): 5}
 
 
 def test_nothing_is_known_to_be_read_to_its_end_while_it_is_held() -> None:
