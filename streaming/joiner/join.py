@@ -20,8 +20,9 @@ from streaming.joiner.matching import Matcher, fact_of, hold
 from streaming.joiner.outbox import Outbox
 from streaming.joiner.plan import Plan
 from streaming.joiner.served import AnyInput, Origins, ServedSlate, Shapes, input_decoder
-from streaming.joiner.state import PartitionMeta, Slate, Stray, meta_decoder
+from streaming.joiner.state import FORMAT, KEYS, PartitionMeta, Slate, Stray, meta_decoder
 from streaming.joiner.windows import Windows
+from streaming.state_format import check_format, check_keys, read_entry
 from streaming.watermark import Watermark
 
 NAMES: Final[dict[type[Event], str]] = {
@@ -53,7 +54,7 @@ class Joiner:
         self.ledger = Ledger()
         self._windows, self._config, self._plan = windows, config, Plan(windows, config)
         self._trigger_every_ms = milliseconds(config.trigger_every)
-        self._meta = PartitionMeta(-1, Watermark(), None)
+        self._meta = PartitionMeta(-1, Watermark(), None, FORMAT)
         self.book = SlateBook(partition, self._plan, self._trigger_every_ms)
         self._outbox = Outbox(partition, self.ledger)
         parts = (self.book, self.ledger, self._outbox, windows)
@@ -95,10 +96,16 @@ class Joiner:
         return self.book.pending_bytes > self._config.budget
 
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
-        """Take over stored entries; then fire what was due already, before anything new is merged."""
-        meta = entries.get(meta_key(self.partition))
-        if meta is not None:
-            self._meta = meta_decoder.decode(meta)
+        """Take over stored entries; then fire what was due already, before anything new is merged.
+
+        Raises:
+            FormatError: they are not of this version.
+        """
+        check_keys(entries, self.partition, KEYS)
+        key = meta_key(self.partition)
+        if key in entries:
+            self._meta = read_entry(meta_decoder, key, entries[key])
+            check_format(key, self._meta.format, FORMAT)
         self.book.load(entries)
         self.book.count_stock(self.ledger)
         self.matcher.rejoin_refunds()

@@ -19,6 +19,7 @@ from streaming.shell.gaps import next_offset
 from streaming.shell.hard_exit import hard_exit
 from streaming.shell.lanes import Lane
 from streaming.shell.record_batch import RecordBatch
+from streaming.state_format import FormatError
 
 _log = logging.getLogger(__name__)
 
@@ -91,8 +92,8 @@ class Job(Generic[C]):
     async def begin(self, partitions: Sequence[int], generation: int) -> None:
         """Begin the cores of a generation's partitions from their recovered entries, and take records from now on.
 
-        The next rebalance may overtake the end of a recovery. Then nothing may be begun: `take` empties the store, which
-        by then may hold the first part of what the next recovery reads.
+        The next rebalance may overtake the end of a recovery. Then nothing may be begun: `take` empties the store,
+        which by then may hold the first part of what the next recovery reads.
         """
         for partition in partitions:
             if self._overtaken(generation):
@@ -176,6 +177,8 @@ class Job(Generic[C]):
         core = self.spec.make(partition)
         try:
             core.restore(self.table.data.take(partition))
+        except FormatError as error:
+            hard_exit(error.exit_code, f"{self.table.changelog_topic_name}/{partition}: {error}")
         except Exception as error:  # noqa: BLE001 -- Faust would log it, and go on without this state
             _log.exception("%s failed", self.spec.name)
             hard_exit(ExitCode.INTERNAL, f"{self.spec.name}: expected to restore partition {partition}, got {error!r}")

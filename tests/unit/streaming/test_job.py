@@ -15,6 +15,7 @@ from streaming.shell import job as module
 from streaming.shell.job import Job, JobSpec
 from streaming.shell.record_batch import RecordBatch
 from streaming.shell.transport import Transport
+from streaming.state_format import FormatError
 
 
 class FakeCore:
@@ -26,6 +27,8 @@ class FakeCore:
         self.partition, self.said, self.applied, self.over_budget = partition, said, -1, False
 
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
+        if entries.get(b"applied") == b"foreign":
+            raise FormatError("of another version")
         self.applied = int(entries.get(b"applied", b"-1"))
 
     def merge(self, record: Record) -> bool:
@@ -210,21 +213,29 @@ async def test_a_recovery_that_a_rebalance_has_overtaken_begins_nothing(begins: 
     rig.task.cancel()
 
 
-@pytest.mark.parametrize("wrong", ["state", "record"])
+@pytest.mark.parametrize("wrong", ["format", "state", "record"])
 async def test_without_its_state_nothing_goes_on(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A state that cannot be restored ends the process, and so does a record of a partition that was not recovered."""
 
     class EndError(Exception):
         pass
 
-    def end(code: ExitCode, _message: str) -> None:
+    def end(code: ExitCode, message: str) -> None:
+        told.append(message)
         ended.append(code)
         raise EndError
 
     ended: list[ExitCode] = []
+    told: list[str] = []
     monkeypatch.setattr(module, "hard_exit", end)
     rig = Rig()
-    if wrong == "state":
+    if wrong == "format":
+        rig.broker.stored[0] = {b"applied": b"foreign"}
+        with pytest.raises(EndError):
+            await rig.job.begin([0], 1)
+        assert ended == [ExitCode.CHANGELOG_FORMAT]
+        assert told == ["changelog/0: of another version"]
+    elif wrong == "state":
         rig.broker.stored[0] = {b"applied": b"none"}
         with pytest.raises(EndError):
             await rig.job.begin([0], 1)
