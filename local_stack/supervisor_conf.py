@@ -27,6 +27,7 @@ FINAL_EXITS = (
     ExitCode.DISK_FULL,
     ExitCode.STATE_UNWRITABLE,
     ExitCode.CHANGELOG_POLICY,
+    ExitCode.CHANGELOG_FORMAT,
 )
 """Ends that another try cannot change: they are not restarted."""
 

@@ -66,7 +66,11 @@ class Core(Protocol):
         ...
 
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
-        """Take over the partition's entries as the table holds them; once, before anything else."""
+        """Take over the partition's entries as the table holds them; once, before anything else.
+
+        Raises:
+            FormatError: they are not of this version (state_format.py).
+        """
         ...
 
     def merge(self, record: Record) -> bool:

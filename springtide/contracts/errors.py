@@ -35,6 +35,7 @@ class ExitCode(IntEnum):
     CHANGELOG_POLICY = 21
     COMMIT_STUCK = 22
     RECOVERY = 23
+    CHANGELOG_FORMAT = 24
     STATE = 30
     BUNDLE = 31
     WORKER_LOST = 32

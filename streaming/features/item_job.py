@@ -10,6 +10,8 @@ from springtide.runtime.settings import milliseconds
 from streaming.config import FeaturesConfig
 from streaming.core import Message, Record, Write
 from streaming.features.state import (
+    FORMAT,
+    ITEM_KEYS,
     PACK,
     ItemMeta,
     Partial,
@@ -19,6 +21,7 @@ from streaming.features.state import (
     partial_decoder,
 )
 from streaming.features.windows import LONGEST_MS, Agenda, window_counts
+from streaming.state_format import check_format, check_keys, read_entry
 
 _WIDTH = len(BEHAVIOURS)
 
@@ -34,7 +37,7 @@ class ItemFeatures:
         self.rows = 0
         self._partitions, self._trigger_records = partitions, config.trigger_records
         self._flush_ms = milliseconds(config.item_flush)
-        self._meta = ItemMeta(-1, {}, 0)
+        self._meta = ItemMeta(-1, {}, 0, FORMAT)
         self._buckets: defaultdict[int, dict[str, list[int]]] = defaultdict(dict)
         self._items: defaultdict[str, dict[int, list[int]]] = defaultdict(dict)
         """The same lists, by item."""
@@ -70,15 +73,21 @@ class ItemFeatures:
         return False
 
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
-        """Take over the stored buckets."""
-        meta = entries.get(self._key("m"))
-        if meta is not None:
-            self._meta = item_meta_decoder.decode(meta)
+        """Take over the stored buckets.
+
+        Raises:
+            FormatError: they are not of this version.
+        """
+        check_keys(entries, self.partition, ITEM_KEYS)
+        meta_key = self._key("m")
+        if meta_key in entries:
+            self._meta = read_entry(item_meta_decoder, meta_key, entries[meta_key])
+            check_format(meta_key, self._meta.format, FORMAT)
         prefix = self._key("b/")
         for key, value in entries.items():
             if key.startswith(prefix):
                 begin = int(key[len(prefix) :])
-                for item_id, counts in item_bucket_decoder.decode(value).items():
+                for item_id, counts in read_entry(item_bucket_decoder, key, value).items():
                     self._set(begin, item_id, counts)
 
     def merge(self, record: Record) -> bool:

@@ -51,6 +51,13 @@ class User(msgspec.Struct, array_like=True):
     """Newest flush done for this user: its row is out, and what only older flushes need is dropped."""
 
 
+FORMAT: Final = 1
+"""Of all entries of both jobs; see streaming/state_format.py."""
+USER_KEYS: Final = "m|u/.*"
+ITEM_KEYS: Final = r"m|b/-?\d+"
+"""Of all entries, after the partition's number."""
+
+
 class UserMeta(msgspec.Struct, array_like=True):
     """The partition itself."""
 
@@ -60,6 +67,8 @@ class UserMeta(msgspec.Struct, array_like=True):
     """Newest flush of user rows."""
     items_flushed_ms: int
     """Newest flush of item counts."""
+    format: int = 1
+    """Of all entries of the partition; 1 where none is given."""
 
 
 class Partial(msgspec.Struct, array_like=True):
@@ -79,6 +88,8 @@ class ItemMeta(msgspec.Struct, array_like=True):
     boundaries: dict[int, int]
     """Source partition -> newest boundary."""
     emitted_ms: int
+    format: int = 1
+    """Of all entries of the partition; 1 where none is given."""
 
 
 user_decoder: Final = msgspec.msgpack.Decoder(User)

@@ -14,7 +14,17 @@ from springtide.runtime.config import LabelsConfig
 from springtide.runtime.settings import milliseconds
 from streaming.config import FeaturesConfig
 from streaming.core import Message, Record, Write
-from streaming.features.state import PACK, PARTIALS_TOPIC, Partial, User, UserMeta, user_decoder, user_meta_decoder
+from streaming.features.state import (
+    FORMAT,
+    PACK,
+    PARTIALS_TOPIC,
+    USER_KEYS,
+    Partial,
+    User,
+    UserMeta,
+    user_decoder,
+    user_meta_decoder,
+)
 from streaming.features.user_events import (
     Catalogue,
     Count,
@@ -25,6 +35,7 @@ from streaming.features.user_events import (
 )
 from streaming.features.user_row import user_row
 from streaming.features.windows import LONGEST_MS, Agenda, floor_to
+from streaming.state_format import check_format, check_keys, read_entry
 from streaming.watermark import Watermark
 
 ITEMS_PER_PARTIAL = 4000
@@ -59,7 +70,7 @@ class UserFeatures:
         self._trigger_records = config.trigger_records
         self._lateness_ms = milliseconds(labels.allowed_lateness)
         self._max_advance_ms = milliseconds(labels.max_advance)
-        self._meta = UserMeta(-1, Watermark(), None, 0)
+        self._meta = UserMeta(-1, Watermark(), None, 0, FORMAT)
         self._users: dict[str, User] = {}
         self._agenda = Agenda(self._width_ms)
         self._parts: defaultdict[int, dict[str, list[int]]] = defaultdict(dict)
@@ -93,14 +104,20 @@ class UserFeatures:
         return False
 
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
-        """Take over the stored users."""
-        meta = entries.get(self._key("m"))
-        if meta is not None:
-            self._meta = user_meta_decoder.decode(meta)
+        """Take over the stored users.
+
+        Raises:
+            FormatError: they are not of this version.
+        """
+        check_keys(entries, self.partition, USER_KEYS)
+        meta_key = self._key("m")
+        if meta_key in entries:
+            self._meta = read_entry(user_meta_decoder, meta_key, entries[meta_key])
+            check_format(meta_key, self._meta.format, FORMAT)
         prefix = self._key("u/")
         for key, value in entries.items():
             if key.startswith(prefix):
-                user_id, user = key[len(prefix) :].decode(), user_decoder.decode(value)
+                user_id, user = key[len(prefix) :].decode(), read_entry(user_decoder, key, value)
                 self._users[user_id] = user
                 self._plan(user_id, user)
 

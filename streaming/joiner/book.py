@@ -18,13 +18,15 @@ class SlateBook:
     """All entries of one partition, in memory, and the changes since the last trigger."""
 
     def __init__(self, partition: int, plan: Plan, bucket_ms: int) -> None:
-        self._meta_key, self._plan = meta_key(partition), plan
+        self._meta_key, self._plan, self._bucket_ms = meta_key(partition), plan, bucket_ms
         self._segments = Segments(partition)
         self.slates: dict[str, Slate] = {}
         self.strays = Strays(partition, plan, bucket_ms)
         self.rows, self.expiries, self.memories, self.corrections = (Timers(bucket_ms) for _ in range(4))
         """Requests whose next row, whose expiry, whose end, or whose correction or refund falls due."""
         self.open_slates = 0
+        self._open_since: Counter[int] = Counter()
+        """Open slates by the bucket of event time in which they were served."""
         self.open_impressions = 0
         """Shown items of open slates."""
         self.slate_bytes = 0
@@ -50,7 +52,7 @@ class SlateBook:
             self.slate_bytes += slate.size
             self._waiting.update([held.task for held in slate.waiting if held.task is not None])
             if slate.origin and not slate.closed:
-                self.open_slates += 1
+                self.count_open(slate)
                 self.open_impressions += len(slate.positions)
             for fact in slate.labels:
                 self.index(slate, fact)
@@ -80,6 +82,19 @@ class SlateBook:
             slate.first_ms = event_time_ms
             self.expiries.add(self._plan.expires_ms(event_time_ms), request_id)
         return slate
+
+    def count_open(self, slate: Slate) -> None:
+        """Count a slate whose `served` has come."""
+        self.open_slates += 1
+        self._open_since[slate.served_ms // self._bucket_ms] += 1
+
+    def count_done(self, slate: Slate) -> None:
+        """Count it no more: it is final or dropped."""
+        self.open_slates -= 1
+        bucket = slate.served_ms // self._bucket_ms
+        self._open_since[bucket] -= 1
+        if not self._open_since[bucket]:
+            del self._open_since[bucket]
 
     def changed(self, slate: Slate) -> None:
         """Note that a slate must be written."""
@@ -181,6 +196,11 @@ class SlateBook:
     def waiting(self) -> Counter[Task]:
         """Count labels per task that have no outcome yet."""
         return self._waiting + self.strays.labels
+
+    @property
+    def oldest_open_ms(self) -> int | None:
+        """Begin of the bucket in which the oldest open slate was served; None when none is open."""
+        return min(self._open_since) * self._bucket_ms if self._open_since else None
 
     @property
     def timers(self) -> int:

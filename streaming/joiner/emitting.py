@@ -107,7 +107,7 @@ class Emitter:
         for held in self._book.let_go(slate):
             if held.task is not None:
                 self._matcher.reject_item(held.task, held.record)
-        self._book.open_slates -= 1
+        self._book.count_done(slate)
         self._book.open_impressions -= len(slate.positions)
         self._ledger.slates["final"] += 1
         self._ledger.impressions["final"] += len(slate.positions)
@@ -175,7 +175,7 @@ class Emitter:
                 self._outbox.reject(reason, detail, held.record)
             if slate.origin:
                 self._ledger.slates["dropped"] += 1
-                self._book.open_slates -= 1
+                self._book.count_done(slate)
             self._book.give_up(slate)
 
     def _expire_refunds(self) -> None:

@@ -20,8 +20,9 @@ from streaming.joiner.matching import Matcher, fact_of, hold
 from streaming.joiner.outbox import Outbox
 from streaming.joiner.plan import Plan
 from streaming.joiner.served import AnyInput, Origins, ServedSlate, Shapes, input_decoder
-from streaming.joiner.state import PartitionMeta, Slate, Stray, meta_decoder
+from streaming.joiner.state import FORMAT, KEYS, PartitionMeta, Slate, Stray, meta_decoder
 from streaming.joiner.windows import Windows
+from streaming.state_format import check_format, check_keys, read_entry
 from streaming.watermark import Watermark
 
 NAMES: Final[dict[type[Event], str]] = {
@@ -53,7 +54,7 @@ class Joiner:
         self.ledger = Ledger()
         self._windows, self._config, self._plan = windows, config, Plan(windows, config)
         self._trigger_every_ms = milliseconds(config.trigger_every)
-        self._meta = PartitionMeta(-1, Watermark(), None)
+        self._meta = PartitionMeta(-1, Watermark(), None, FORMAT)
         self.book = SlateBook(partition, self._plan, self._trigger_every_ms)
         self._outbox = Outbox(partition, self.ledger)
         parts = (self.book, self.ledger, self._outbox, windows)
@@ -84,15 +85,27 @@ class Joiner:
         return self.book.pending_bytes
 
     @property
+    def oldest_open_age_ms(self) -> int:
+        """Age in event time of the oldest open slate, rounded up to `joiner.trigger_every`; 0 when none is open."""
+        oldest = self.book.oldest_open_ms
+        return 0 if oldest is None else max(0, (self.newest_ms or 0) - oldest)
+
+    @property
     def over_budget(self) -> bool:
         """More is pending than `joiner.budget`: read no more until less is; nothing is ever thrown out."""
         return self.book.pending_bytes > self._config.budget
 
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
-        """Take over stored entries; then fire what was due already, before anything new is merged."""
-        meta = entries.get(meta_key(self.partition))
-        if meta is not None:
-            self._meta = meta_decoder.decode(meta)
+        """Take over stored entries; then fire what was due already, before anything new is merged.
+
+        Raises:
+            FormatError: they are not of this version.
+        """
+        check_keys(entries, self.partition, KEYS)
+        key = meta_key(self.partition)
+        if key in entries:
+            self._meta = read_entry(meta_decoder, key, entries[key])
+            check_format(key, self._meta.format, FORMAT)
         self.book.load(entries)
         self.book.count_stock(self.ledger)
         self.matcher.rejoin_refunds()
@@ -182,10 +195,11 @@ class Joiner:
             self.ledger.duplicates["served"] += 1
             if slate.stage or (slate.served_ms, slate.served_id) <= (event.event_time_ms, event.event_id):
                 return
+            self.book.count_done(slate)
         else:
             self.ledger.slates["in"] += 1
-            self.book.open_slates += 1
         self._fill(slate, event)
+        self.book.count_open(slate)
         self.book.changed(slate)
         if slate.waiting:
             self.matcher.retry(slate)

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from springtide.contracts import metric_names as names
 from springtide.contracts.tasks import TASKS, Task
 from streaming.joiner.join import Joiner
-from streaming.joiner.tally import Tally
+from streaming.tally import Tally
 
 _EVENT_TIME_BUCKETS: Final = (1, 10, 60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 3 * 86400)
 _WALL_BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
@@ -57,9 +57,11 @@ class JoinerMetrics:
         refunds = sum(core.book.strays.refunds for core in cores)
         yield GaugeMetricFamily(names.REFUNDS_WAITING, "refunds that came before their purchase", value=refunds)
         pending = GaugeMetricFamily(names.PENDING_BYTES, "bytes held, estimated", labels=["partition"])
+        oldest = GaugeMetricFamily(names.OLDEST_OPEN_SLATE, "event time since the oldest slate", labels=["partition"])
         for core in cores:
             pending.add_metric([str(core.partition)], core.pending_bytes)
-        yield pending
+            oldest.add_metric([str(core.partition)], core.oldest_open_age_ms / 1000)
+        yield from (pending, oldest)
         for tally in (self._delay, self._wait, self._wall):
             yield tally.family()
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from streaming.core import Write
 from streaming.joiner.state import PACK, Slate, slates_decoder
+from streaming.state_format import read_entry
 
 LARGEST: Final = 256 * 1024
 """Estimated bytes from which on a new segment is begun; the broker refuses messages that are far larger."""
@@ -46,7 +47,7 @@ class Segments:
         slates: dict[str, Slate] = {}
         keys = {int(key[len(self._prefix) :]): key for key in entries if key.startswith(self._prefix)}
         for number in sorted(keys):
-            self._last, part = number, slates_decoder.decode(entries[keys[number]])
+            self._last, part = number, read_entry(slates_decoder, keys[number], entries[keys[number]])
             for slate in part:
                 older = slates.pop(slate.request_id, None)
                 slate.segment = 0 if older is None else older.segment

@@ -149,6 +149,12 @@ class Stray(msgspec.Struct, array_like=True, frozen=True):
     purchase_id: str = ""
 
 
+FORMAT: Final = 1
+"""Of all entries; see streaming/state_format.py."""
+KEYS: Final = r"m|b/\d+|t/.+"
+"""Of all entries, after the partition's number."""
+
+
 class PartitionMeta(msgspec.Struct, array_like=True):
     """The partition itself."""
 
@@ -156,6 +162,8 @@ class PartitionMeta(msgspec.Struct, array_like=True):
     watermark: Watermark
     triggered_ms: int | None
     """Watermark at the last trigger."""
+    format: int = 1
+    """Of all entries of the partition; 1 where none is given."""
 
 
 slates_decoder: Final = msgspec.msgpack.Decoder(list[Slate])

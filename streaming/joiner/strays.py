@@ -8,6 +8,7 @@ from streaming.core import Write
 from streaming.joiner.plan import Plan
 from streaming.joiner.state import FACT_BYTES, PACK, Stray, stray_decoder
 from streaming.joiner.timers import Timers
+from streaming.state_format import read_entry
 
 
 class Strays:
@@ -29,7 +30,7 @@ class Strays:
         """Take over stored entries."""
         for key, value in entries.items():
             if key.startswith(self._prefix):
-                self._enter(stray_decoder.decode(value))
+                self._enter(read_entry(stray_decoder, key, value))
 
     def add(self, stray: Stray) -> None:
         """Keep one."""

@@ -22,7 +22,7 @@ class ReleasedConsumer(driver.Consumer):  # type: ignore[misc]
     def __post_init__(self) -> None:
         super().__post_init__()
         self.confirmed: dict[TP, int] = {}
-        """Offset per partition that the broker has really taken."""
+        """Offset per partition that the broker has, as it said itself: at the last seek, or at a commit since."""
         self.held: set[TP] = set()
         """Partitions that their job wants no more records of, for now."""
         self.unsought: set[TP] = set()
@@ -116,8 +116,10 @@ class ReleasedConsumer(driver.Consumer):  # type: ignore[misc]
         Faust leaves a partition without a commit where reading has come to, though a rebalance has just thrown away
         what was read.
         """
-        sought = self.unsought - self._paused_partitions
+        sought = self.unsought - (self._paused_partitions - self.held)
         committed: Mapping[Any, int | None] = await super().seek_to_committed()
+        known = {TP(*tp): offset for tp, offset in committed.items() if offset is not None}
+        self.confirmed.update({tp: offset for tp, offset in known.items() if not self._is_changelog_tp(tp)})
         fresh = [tp for tp, offset in committed.items() if offset is None and not self._is_changelog_tp(tp)]
         if fresh:
             await self.seek_wait(await self.earliest_offsets(*fresh))

@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 def hard_exit(code: ExitCode, message: str) -> NoReturn:
     """End the process; what it had not committed is done again by the next one."""
-    _log.critical("%s; ending with exit code %d, to be started again", message, code)
+    _log.critical("%s; ending with exit code %d (docs/runbook.md)", message, code)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)

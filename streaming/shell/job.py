@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +19,7 @@ from streaming.shell.gaps import next_offset
 from streaming.shell.hard_exit import hard_exit
 from streaming.shell.lanes import Lane
 from streaming.shell.record_batch import RecordBatch
+from streaming.state_format import FormatError
 
 _log = logging.getLogger(__name__)
 
@@ -49,10 +50,18 @@ class Job(Generic[C]):
         self.released: dict[int, int] = {}
         """Next offset to read per partition, as far as finished triggers go."""
         self.topic_name = kafka.topic(spec.topic)
-        self._app, self._table, self._prefix = app, table, kafka.topic_prefix
+        self.table = table
+        self._app, self._prefix = app, kafka.topic_prefix
         self._servers = servers(kafka)
         self.taken: dict[int, int] = {}
         """Newest offset taken in per partition."""
+        self.newest_timestamp: dict[int, float] = {}
+        """Kafka timestamp of the newest batch taken in per partition, seconds."""
+        self.recovery_seconds: float | None = None
+        """Wall time of the last recovery, from the loss of what was assigned before until state was whole."""
+        self._lost_at = time.monotonic()
+        self._lost_generation: int | None = None
+        """Generation of the consumer group whose assignment was lost last."""
         self._lanes: dict[int, Lane] = {}
         self._triggering: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -69,6 +78,7 @@ class Job(Generic[C]):
 
     async def forget(self) -> None:
         """Drop the cores: after any change of assignment they begin again from the recovered table."""
+        self._lost_generation = self._app.consumer_generation_id
         for lock in self._triggering.values():
             await lock.acquire()  # a trigger under way ends first, and none begins
         self._close_lanes()
@@ -76,7 +86,25 @@ class Job(Generic[C]):
         self.cores.clear()
         self.released.clear()
         self.taken.clear()
-        self.recovered = False
+        self.newest_timestamp.clear()
+        self.recovered, self._lost_at = False, time.monotonic()
+
+    async def begin(self, partitions: Sequence[int], generation: int) -> None:
+        """Begin the cores of a generation's partitions from their recovered entries, and take records from now on.
+
+        The next rebalance may overtake the end of a recovery. Then nothing may be begun: `take` empties the store,
+        which by then may hold the first part of what the next recovery reads.
+        """
+        for partition in partitions:
+            if self._overtaken(generation):
+                return
+            self._begin(partition)
+            await asyncio.sleep(0)  # a large partition takes seconds; in between others may have their turn
+        if not self._overtaken(generation):
+            self.recovered, self.recovery_seconds = True, time.monotonic() - self._lost_at
+
+    def _overtaken(self, generation: int) -> bool:
+        return generation == self._lost_generation or generation != self._app.consumer_generation_id
 
     def _close_lanes(self) -> None:
         for lane in self._lanes.values():
@@ -109,14 +137,15 @@ class Job(Generic[C]):
 
     async def _take(self, batch: RecordBatch) -> None:
         partition = batch.partition
-        core = self.cores.get(partition) or self._begin(partition)
+        core = self._core(partition)
         await self._check_order(core, batch)
         records = self._records(batch)
         while (trigger := merge_until_trigger(core, records)) is not None:
             self.taken[partition] = trigger.offset
             async with self._triggering[partition]:
                 await self._trigger(core, partition, trigger.offset)
-        self.taken[partition] = batch.offset
+        self.taken[partition], self.newest_timestamp[partition] = batch.offset, batch.timestamp
+        self._app.record_times.add(self.spec.topic, batch.records, 1000 * time.time())
         self.heed_budget()
 
     @staticmethod
@@ -144,16 +173,29 @@ class Job(Generic[C]):
             )
         _log.warning("%s/%d holds no record from %d to %d", tp.topic, tp.partition, expected, offset - 1)
 
-    def _begin(self, partition: int) -> C:
-        if not self.recovered:
-            hard_exit(ExitCode.RECOVERY, f"{self.spec.name}: expected a recovered table, got a record before it")
+    def _begin(self, partition: int) -> None:
         core = self.spec.make(partition)
-        core.restore(self._table.data.take(partition))
+        try:
+            core.restore(self.table.data.take(partition))
+        except FormatError as error:
+            hard_exit(error.exit_code, f"{self.table.changelog_topic_name}/{partition}: {error}")
+        except Exception as error:  # noqa: BLE001 -- Faust would log it, and go on without this state
+            _log.exception("%s failed", self.spec.name)
+            hard_exit(ExitCode.INTERNAL, f"{self.spec.name}: expected to restore partition {partition}, got {error!r}")
         reach("recovered")
         self.cores[partition] = core
-        if core.applied >= 0:  # that trigger was finished, though perhaps not committed any more
-            self.released[partition] = core.applied + 1
         _log.info("%s goes on with partition %d after offset %d", self.spec.name, partition, core.applied)
+
+    def _core(self, partition: int) -> C:
+        """Find the core of a record's partition, and release what it had finished before.
+
+        Not earlier: its commit may have been lost, and Faust makes none before a record has come.
+        """
+        core = self.cores.get(partition)
+        if core is None:
+            hard_exit(ExitCode.RECOVERY, f"{self.spec.name}: expected a recovered table, got a record before it")
+        if core.applied >= 0:
+            self.released.setdefault(partition, core.applied + 1)
         return core
 
     async def _trigger(self, core: C, partition: int, offset: int) -> None:
@@ -164,9 +206,9 @@ class Job(Generic[C]):
         reach("rows-acknowledged")
         pairs = [(write.key, write.value) for write in core.settle(offset)]
         reach("settled")
-        last = await producer.append(self._table.changelog_topic_name, partition, pairs)
+        last = await producer.append(self.table.changelog_topic_name, partition, pairs)
         reach("changelog-acknowledged")
-        self._table.data.written(partition, pairs, last)
+        self.table.data.written(partition, pairs, last)
         self.released[partition] = offset + 1
         reach("released")
         self.spec.after_trigger(core, acknowledged)

@@ -11,9 +11,11 @@ from springtide.runtime.config import KafkaConfig
 from springtide.runtime.settings import milliseconds
 from streaming.config import StreamingConfig
 from streaming.shell.job import Job, JobSpec
+from streaming.shell.recovery import JobTables
 from streaming.shell.rocks_store import RocksStore
 from streaming.shell.stores import EntryStore, MemoryStore
 from streaming.shell.strict_transport import StrictTransport
+from streaming.shell.transport import Transport
 
 STORES: Final[Mapping[str, type[EntryStore]]] = {"memory": MemoryStore, "rocksdb": RocksStore}
 """By the scheme of `streaming.store`."""
@@ -23,6 +25,7 @@ class StreamApp(faust.App):  # type: ignore[misc]
     """An application that commits what its jobs have released."""
 
     jobs: list[Job[Any]]
+    record_times: Transport
     fetch_wait_ms: int
     """Wall time that the broker waits for more records."""
 
@@ -87,8 +90,10 @@ def make_app(
         table_standby_replicas=0,
         worker_redirect_stdouts=False,
         Table=JobTable,
+        TableManager=JobTables,
     )
     app.fetch_wait_ms = milliseconds(streaming.fetch_wait)
+    app.record_times = Transport()
     app.jobs = [_add_job(app, spec, kafka) for spec in specs]
     _follow_assignment(app)
     return app
@@ -112,11 +117,6 @@ def _add_job(app: StreamApp, spec: JobSpec[Any], kafka: KafkaConfig) -> Job[Any]
     table = app.Table(spec.name, key_type=bytes, value_type=bytes, partitions=kafka.partitions, recovery_buffer_size=2)
     job = Job(spec, app, table, kafka)
     app.agent(topic, name=f"{spec.name}-agent")(job.run)
-
-    @table.on_recover  # type: ignore[untyped-decorator]
-    async def recovered() -> None:
-        job.recovered = True
-
     return job
 
 

@@ -130,7 +130,7 @@ async def test_an_exception_acknowledges_its_event(app: faust.App) -> None:
 
 
 async def test_recovery_swallows_what_its_callback_raises(app: faust.App) -> None:
-    """The worker says that it is ready, without what the callback was to build. Work-round: Job.recovered."""
+    """The worker says that it is ready, without what the callback was to build. Work-round: CoreRecovery."""
     table = app.Table("pending", partitions=1)
 
     @table.on_recover

@@ -58,7 +58,8 @@ def test_state_that_cannot_be_read_ends_the_process(kafka_config: KafkaConfig, t
         before, written = committed(kafka_config, workers.group), workers.written()
         workers.feed()
         process = workers.start(0)
-        assert process.wait_for_death() not in (0, None)
+        assert process.wait_for_death() == ExitCode.CHANGELOG_FORMAT
+        assert f"{changelog(kafka_config)}/" in process.log.read_text()
         assert committed(kafka_config, workers.group) == before
         assert workers.written() == written
 

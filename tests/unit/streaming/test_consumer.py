@@ -25,7 +25,13 @@ def consumer(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(driver.Consumer, "seek_to_committed", nothing)
     made: Any = object.__new__(ReleasedConsumer)
     made.app = SimpleNamespace(consumer_generation_id=1)
-    made.unsought, made.held, made._paused_partitions, made._buffered_partitions = set(), set(), set(), set()
+    made.confirmed, made.unsought, made.held, made._paused_partitions, made._buffered_partitions = (
+        {},
+        set(),
+        set(),
+        set(),
+        set(),
+    )
     made.flow_active = True
     monkeypatch.setattr(ReleasedConsumer, "should_stop", False)
     monkeypatch.setattr(ReleasedConsumer, "_wait_next_records", fetched)
@@ -47,3 +53,19 @@ async def test_input_is_believed_once_it_has_been_sent_back_to_what_is_committed
     assert await handed_over(consumer) == [CHANGELOG]
     await consumer.seek_to_committed()
     assert await handed_over(consumer) == [INPUT, CHANGELOG]
+
+
+async def test_what_the_broker_has_is_known_from_the_seek(consumer: Any) -> None:
+    """So a worker that takes over knows how far its triggers are ahead of the commits before its own first one."""
+    await consumer.seek_to_committed()
+    assert consumer.confirmed == {INPUT: 7}
+    assert not consumer._should_commit(INPUT, 7)
+    assert consumer._should_commit(INPUT, 8)
+
+
+async def test_a_partition_that_is_held_from_its_start_is_sent_back_all_the_same(consumer: Any) -> None:
+    """Else nothing of it would ever be believed once it is let go."""
+    await consumer.on_partitions_assigned({INPUT})
+    consumer.held, consumer._paused_partitions = {INPUT}, {INPUT}
+    await consumer.seek_to_committed()
+    assert consumer.unsought == set()

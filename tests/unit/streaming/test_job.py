@@ -14,6 +14,8 @@ from streaming.core import Message, Record, Write
 from streaming.shell import job as module
 from streaming.shell.job import Job, JobSpec
 from streaming.shell.record_batch import RecordBatch
+from streaming.shell.transport import Transport
+from streaming.state_format import FormatError
 
 
 class FakeCore:
@@ -25,6 +27,8 @@ class FakeCore:
         self.partition, self.said, self.applied, self.over_budget = partition, said, -1, False
 
     def restore(self, entries: Mapping[bytes, bytes]) -> None:
+        if entries.get(b"applied") == b"foreign":
+            raise FormatError("of another version")
         self.applied = int(entries.get(b"applied", b"-1"))
 
     def merge(self, record: Record) -> bool:
@@ -65,7 +69,7 @@ class FakeBroker:
         self.said.append(f"{partition}: stored up to {last}")
 
     def take(self, partition: int) -> dict[bytes, bytes]:
-        return self.stored.get(partition, {})
+        return self.stored.pop(partition, {})
 
     def hold(self, tp: TP) -> None:
         self.held.add(tp)
@@ -82,9 +86,10 @@ class Rig:
         spec: Any = JobSpec(
             name="job", topic="events", make=lambda number: FakeCore(number, self.said), after_trigger=lambda *_: None
         )
-        app = SimpleNamespace(producer=self.broker, consumer=self.broker)
-        self.job: Job[Any] = Job(spec, app, self.broker, KafkaConfig())
-        self.job.recovered = True
+        self.app = SimpleNamespace(
+            producer=self.broker, consumer=self.broker, record_times=Transport(), consumer_generation_id=1
+        )
+        self.job: Job[Any] = Job(spec, self.app, self.broker, KafkaConfig())
         self.task = asyncio.ensure_future(self.job.run(self))
 
     async def events(self) -> Any:
@@ -107,8 +112,16 @@ class Rig:
         return [text[3:] for text in self.said if text.startswith(f"{partition}: ")]
 
 
-async def test_the_steps_of_a_trigger_in_order_and_each_awaited() -> None:
+async def begun(stored: Mapping[int, dict[bytes, bytes]] | None = None) -> Rig:
+    """Make a job whose recovery of partitions 0 and 1 has ended."""
     rig = Rig()
+    rig.broker.stored.update(stored or {})
+    await rig.job.begin([0, 1], 1)
+    return rig
+
+
+async def test_the_steps_of_a_trigger_in_order_and_each_awaited() -> None:
+    rig = await begun()
     await rig.put(0, 0, 1, 2, 3)
     merged = ["merge 0", "merge 1", "merge 2", "collect"]
     assert rig.of(0) == merged
@@ -125,7 +138,7 @@ async def test_the_steps_of_a_trigger_in_order_and_each_awaited() -> None:
 
 
 async def test_one_partition_goes_on_while_another_waits() -> None:
-    rig = Rig()
+    rig = await begun()
     rig.broker.rows[1].set()
     rig.broker.log[1].set()
     await rig.put(0, 0, 1, 2)
@@ -136,7 +149,7 @@ async def test_one_partition_goes_on_while_another_waits() -> None:
 
 
 async def test_a_change_of_assignment_waits_for_the_trigger_and_drops_the_rest() -> None:
-    rig = Rig()
+    rig = await begun()
     rig.broker.rows[0].set()
     await rig.put(0, 0, 1, 2, 3, 4, 5)
     await rig.put(0, 6, 7, 8)
@@ -150,7 +163,8 @@ async def test_a_change_of_assignment_waits_for_the_trigger_and_drops_the_rest()
     assert "settle 5" not in rig.of(0)
     assert "merge 6" not in rig.of(0)
     assert (rig.job.cores, rig.job.released, rig.job.taken, rig.job.recovered) == ({}, {}, {}, False)
-    rig.job.recovered, rig.broker.stored[0] = True, {b"applied": b"2"}
+    rig.app.consumer_generation_id, rig.broker.stored[0] = 2, {b"applied": b"2"}
+    await rig.job.begin([0], 2)
     await rig.put(0, 3, 4, 5)
     assert rig.job.released == {0: 6}
     rig.task.cancel()
@@ -158,15 +172,84 @@ async def test_a_change_of_assignment_waits_for_the_trigger_and_drops_the_rest()
 
 async def test_a_trigger_that_was_finished_is_released_without_another() -> None:
     """Its commit may have been lost with the process; nothing may come for long that makes a new trigger."""
-    rig = Rig()
-    rig.broker.stored[0] = {b"applied": b"2"}
+    rig = await begun({0: {b"applied": b"2"}})
     await rig.put(0, 1)
     assert rig.job.released == {0: 3}
     rig.task.cancel()
 
 
-async def test_a_partition_over_its_budget_is_held_until_it_is_not() -> None:
+async def test_every_assigned_partition_begins_when_recovery_is_complete_and_releases_nothing_yet() -> None:
+    """No record may come for long; and Faust commits no partition of which it has handed over nothing."""
+    rig = await begun({1: {b"applied": b"8"}})
+    assert {partition: core.applied for partition, core in rig.job.cores.items()} == {0: -1, 1: 8}
+    assert rig.job.recovered
+    assert (rig.job.released, rig.job.taken) == ({}, {})
+    assert rig.job.recovery_seconds is not None
+    rig.task.cancel()
+
+
+@pytest.mark.parametrize("begins", ["before the loss", "between loss and assignment", "after the next assignment"])
+async def test_a_recovery_that_a_rebalance_has_overtaken_begins_nothing(begins: str) -> None:
+    """Faust's end of a recovery may come when the store holds already what the next recovery reads."""
     rig = Rig()
+    if begins == "before the loss":
+        beginning = asyncio.ensure_future(rig.job.begin([0, 1], 1))
+        await asyncio.sleep(0)
+        assert set(rig.job.cores) == {0}
+    await rig.job.forget()
+    rig.broker.stored[1] = {b"applied": b"5"}
+    if begins == "before the loss":
+        await beginning
+    elif begins == "between loss and assignment":
+        await rig.job.begin([0, 1], 1)
+    else:
+        rig.app.consumer_generation_id = 2
+        await rig.job.begin([0, 1], 1)
+    assert (rig.job.cores, rig.job.recovered, rig.broker.stored) == ({}, False, {1: {b"applied": b"5"}})
+    rig.app.consumer_generation_id = 2
+    await rig.job.begin([1], 2)
+    assert rig.job.cores[1].applied == 5
+    assert rig.job.recovered
+    rig.task.cancel()
+
+
+@pytest.mark.parametrize("wrong", ["format", "state", "record"])
+async def test_without_its_state_nothing_goes_on(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state that cannot be restored ends the process, and so does a record of a partition that was not recovered."""
+
+    class EndError(Exception):
+        pass
+
+    def end(code: ExitCode, message: str) -> None:
+        told.append(message)
+        ended.append(code)
+        raise EndError
+
+    ended: list[ExitCode] = []
+    told: list[str] = []
+    monkeypatch.setattr(module, "hard_exit", end)
+    rig = Rig()
+    if wrong == "format":
+        rig.broker.stored[0] = {b"applied": b"foreign"}
+        with pytest.raises(EndError):
+            await rig.job.begin([0], 1)
+        assert ended == [ExitCode.CHANGELOG_FORMAT]
+        assert told == ["changelog/0: of another version"]
+    elif wrong == "state":
+        rig.broker.stored[0] = {b"applied": b"none"}
+        with pytest.raises(EndError):
+            await rig.job.begin([0], 1)
+        assert not rig.job.recovered
+        assert ended == [ExitCode.INTERNAL]
+    else:
+        await rig.job.begin([1], 1)
+        await rig.put(0, 0)
+        assert ended[0] == ExitCode.RECOVERY
+    rig.task.cancel()
+
+
+async def test_a_partition_over_its_budget_is_held_until_it_is_not() -> None:
+    rig = await begun()
     await rig.put(0, 0)
     rig.job.cores[0].over_budget = True
     await rig.put(0, 1)
@@ -189,7 +272,7 @@ async def test_records_that_were_left_out_end_the_process(
 
     monkeypatch.setattr(module, "next_offset", next_offset)
     monkeypatch.setattr(module, "hard_exit", lambda code, message: ended.append(code))
-    rig = Rig()
+    rig = await begun()
     await rig.put(0, 0, 3)
     assert ended == ([ExitCode.RECOVERY] if ends else [])
     rig.task.cancel()

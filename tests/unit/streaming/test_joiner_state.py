@@ -15,8 +15,8 @@ from streaming.core import Record
 from streaming.joiner.segments import Segments
 from streaming.joiner.served import ServedSlate, Shapes, input_decoder
 from streaming.joiner.state import Slate
-from streaming.joiner.tally import Tally
 from streaming.joiner.timers import Timers
+from streaming.tally import Tally
 from tests.oracles.core_driver import Driver, as_records
 from tests.oracles.joiner_story import DAY, T0, Story, label, make_joiner, served, shown
 from tests.oracles.streams import HOUR, disorder, make_events, with_ticks
