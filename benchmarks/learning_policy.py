@@ -23,7 +23,7 @@ from springtide.contracts.features import BEHAVIOURS, COUNTS, FEATURE_SET_VERSIO
 from springtide.contracts.samples import Maturity, Sample
 from springtide.contracts.scoring import SlateResponse
 from springtide.contracts.tasks import TASKS, Task
-from springtide.model.delayed_feedback import Method
+from springtide.model.delayed.phases import Method
 from springtide.model.fusion import fuse
 from springtide.model.inputs import RawColumns, columns_from_slate, lookup_columns
 from springtide.model.scorer import TableScorer

@@ -14,13 +14,16 @@ from springtide.contracts.tasks import TASKS
 from springtide.contracts.topics import HOUR_MS
 from springtide.model.batch import Batch, make_batch
 from springtide.model.config import TABLES, ModelConfig
-from springtide.model.delayed_feedback import Method, row_weights
+from springtide.model.delayed.phases import Method
+from springtide.model.delayed.registry import BY_NAME, lesson
+from springtide.model.delayed.rows import StreamRows
+from springtide.model.graph import LogProbabilities
 from springtide.model.id_table import IdTable
 from springtide.model.initial import initial_vectors
 from springtide.model.inputs import FEATURES, RawColumns, columns_from_samples, lookup_columns
 from springtide.model.level import early_evidence
 from springtide.model.loss import task_losses
-from springtide.model.targets import CLOSED, OPEN, Targets, targets_from_samples
+from springtide.model.targets import Targets, targets_from_samples
 from springtide.runtime.settings import milliseconds
 from trainer.observations import Announcement, observe_all, summarize
 from trainer.process_group import gather_messages, sum_over_ranks, union_of_masks
@@ -52,12 +55,19 @@ class Outcome:
 
 
 class ChainModel:
-    """A model that learns with all other ranks in step."""
+    """A model that learns with all other ranks in step.
 
-    def __init__(self, config: ModelConfig, group: Any, method: Method) -> None:
+    Args:
+        config: of the model.
+        group: the ranks.
+        method: of delayed feedback.
+        observed_age_ms: age at which observed rows are due; needed by a method that learns final rows beside others.
+    """
+
+    def __init__(self, config: ModelConfig, group: Any, method: Method, observed_age_ms: int | None = None) -> None:
         self.config = config
         self.network = ShardedNetwork(config, group)
-        self._method = method
+        self._method, self._observed_age_ms = method, observed_age_ms
         self._world_size = group.size()
         self._task_weights_T = torch.tensor([config.task_weights[task] for task in TASKS])
         self.ids = {
@@ -81,10 +91,10 @@ class ChainModel:
             exhausted: this rank has nothing more to read for now.
         """
         columns = [columns_from_samples(batch) for batch in batches]
-        targets = [targets_from_samples(batch) for batch in batches]
+        targets = [targets_from_samples(batch, self._observed_age_ms) for batch in batches]
         newest_ms = max((int(part.time_S.max()) for part in columns), default=0)
         own = Announcement(
-            rows_ST=[self._unmasked(part.maturity_NT).sum(axis=0).tolist() for part in targets],
+            rows_ST=[self._believed(part).sum(dim=0).tolist() for part in targets],
             newest_ms=newest_ms,
             exhausted=exhausted,
             tables=summarize(columns) if mode == "learn" else {},
@@ -140,9 +150,9 @@ class ChainModel:
             ids.take_journal()
             self._touched[table].zero_()
 
-    def _unmasked(self, maturity_NT: NDArray[np.int8]) -> NDArray[np.bool_]:
-        unmasked: NDArray[np.bool_] = maturity_NT == CLOSED if self._method == "wait" else maturity_NT != OPEN
-        return unmasked
+    def _believed(self, targets: Targets) -> Tensor:
+        maturity_NT, told_NT = torch.from_numpy(targets.maturity_NT), torch.from_numpy(targets.told_NT)
+        return BY_NAME[self._method].believed(maturity_NT, told_NT)
 
     def _update_ids(self, everyone: Sequence[Announcement], newest_ms: int) -> None:
         observe_all(self.ids, everyone)
@@ -159,28 +169,44 @@ class ChainModel:
 
     def _step(self, mine: tuple[RawColumns, Targets] | None, mode: Mode, arrived_T: Tensor, rows_T: Tensor) -> Floats:
         """Run one step; returns this rank's probabilities (N, T)."""
-        batch, maturity_BT = self._batch(mine, mode)
+        batch = self._batch(mine, mode)
         with torch.set_grad_enabled(mode == "learn"):
             output = self.network.forward(batch)
         p_BT = output.logp_BT.detach().exp()
         if mode == "learn":
-            weights_BT = row_weights(self._method, batch.labels_BT, maturity_BT, p_BT, arrived_T)
-            # DDP and TorchRec average gradients over ranks as if all had equally many rows: undo that.
-            share_T = (weights_BT > 0.0).sum(dim=0) * self._world_size / rows_T.clamp(min=1)
-            losses_T = task_losses(output, batch.labels_BT, weights_BT)
-            self.network.learn((losses_T * share_T * self._task_weights_T).sum())
+            losses_T = self._losses(output, p_BT, mine, arrived_T, rows_T)
+            self.network.learn((losses_T * self._task_weights_T).sum())
         scores: Floats = p_BT.numpy()
         return scores
 
-    def _batch(self, mine: tuple[RawColumns, Targets] | None, mode: Mode) -> tuple[Batch, Tensor]:
+    def _losses(
+        self,
+        output: LogProbabilities,
+        p_BT: Tensor,
+        mine: tuple[RawColumns, Targets] | None,
+        arrived_T: Tensor,
+        rows_T: Tensor,
+    ) -> Tensor:
+        """Return each task's loss, (T,), scaled so that its mean over ranks is the mean over all ranks' rows."""
+        if mine is None:  # one row that teaches nothing, but every rank must go backward
+            return output.logp_BT.sum(dim=0) * 0.0
+        targets = mine[1]
+        rows = StreamRows.of(targets, p_BT, arrived_T)
+        taught = lesson(self._method, rows, torch.from_numpy(targets.sampling_N))
+        # DDP and TorchRec average gradients over ranks as if all had equally many rows: undo that.
+        share_T: Tensor = (taught.weights_BT > 0.0).sum(dim=0) * self._world_size / rows_T.clamp(min=1)
+        seen = BY_NAME[self._method].seen(output, rows)
+        return task_losses(seen, taught.labels_BT, taught.weights_BT) * share_T
+
+    def _batch(self, mine: tuple[RawColumns, Targets] | None, mode: Mode) -> Batch:
         if mine is None:
-            return Batch.empty(1), torch.zeros(1, len(TASKS), dtype=torch.int8)
+            return Batch.empty(1)
         columns, targets = mine
         rows = lookup_columns(columns, self.ids)
         if mode == "learn":
             for feature in FEATURES:
                 self._touched[feature.table][torch.from_numpy(rows[feature.name])] = 1
-        return make_batch(columns, rows, targets.labels_NT), torch.from_numpy(targets.maturity_NT)
+        return make_batch(columns, rows, targets.labels_NT)
 
 
 def _rows_per_step(everyone: Sequence[Announcement]) -> Iterator[Tensor]:

@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Final
 
 from springtide.model import presets
+from springtide.model.delayed.phases import METHODS, PHASES, Method
+from springtide.runtime.config import LabelsConfig
 
 CHAINS: Final = ("daily", "minute")
-METHODS: Final = ("es-dfm", "vanilla")
 DAILY_FEATURES: Final = ("feast", "logged")
 
 
@@ -26,8 +27,8 @@ class TrainerConfig:
     """Which model chains to run: daily (final rows) and minute (fast rows)."""
     preset: str = presets.DEFAULT
     """Composition of the model, a name of springtide.model.presets."""
-    delayed_feedback: str = "es-dfm"
-    """Weights of the minute chain's rows; one of METHODS."""
+    delayed_feedback: Method = "es-dfm"
+    """How the minute chain learns from late labels; one of METHODS."""
     batch_rows: int = 512
     """Item rows per step and rank."""
     steps_per_call: int = 8
@@ -90,6 +91,23 @@ class TrainerConfig:
         for key in ("guard_calibration", "guard_entropy"):
             if getattr(self, key) <= 1.0:
                 yield f"trainer.{key}: expected more than 1, got {getattr(self, key)}; raise it"
+
+    def label_problems(self, labels: LabelsConfig) -> Iterator[str]:
+        """Yield one sentence per row that the minute chain needs and the joiner is not set to write."""
+        if "minute" not in self.chains:
+            return
+        needed = PHASES[self.delayed_feedback]
+        told = {"close": {"final"}, "fast": {"observed", "corrected"}, "full": {"observed", "corrected", "final"}}
+        if missing := set(needed) - told[labels.policy]:
+            yield (
+                f"trainer.delayed_feedback: expected labels.policy to write {sorted(missing)} rows for "
+                f"{self.delayed_feedback}, got {labels.policy!r}; choose another policy or method"
+            )
+        if "final" in needed and labels.policy == "full" and not labels.final_features:
+            yield (
+                f"labels.final_features: expected true for trainer.delayed_feedback = {self.delayed_feedback!r}, got "
+                f"false; final rows must carry features to be learned as they come"
+            )
 
     def _choice_problems(self) -> Iterator[str]:
         if not self.chains or not set(self.chains) <= set(CHAINS) or len(set(self.chains)) < len(self.chains):

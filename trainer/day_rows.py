@@ -12,6 +12,7 @@ from springtide.contracts.samples import Sample
 from trainer.config import TrainerConfig
 from trainer.days import day_of
 from trainer.live_feed import LiveFeed
+from trainer.logged_features import logged_features
 from trainer.messages import DayReport
 
 _log = logging.getLogger(__name__)
@@ -37,11 +38,14 @@ class DayReader:
         """Return every final row of the day in the partitions of the feed."""
         finals, repeated = _finals(day, feed)
         logged = _logged(day, feed, set(finals))
-        fitting = [request for request, sample in finals.items() if _fits(sample, logged.get(request))]
-        without = len(finals) - len(fitting)
+        samples = []
+        for request, final in finals.items():
+            features = logged_features(final, logged.get(request, []))
+            if features is not None:
+                samples.append(msgspec.structs.replace(final, features=features))
+        without = len(finals) - len(samples)
         if without:
-            _log.warning("day %d: %d of %d final slates have no observed row of theirs", day, without, len(finals))
-        samples = [msgspec.structs.replace(finals[request], features=logged[request].features) for request in fitting]
+            _log.warning("day %d: %d of %d final slates lack features of theirs", day, without, len(finals))
         report = DayReport(
             slates=len(samples),
             rows=sum(len(sample.item_ids) for sample in samples),
@@ -74,17 +78,13 @@ def _finals(day: int, feed: LiveFeed) -> tuple[dict[str, Sample], int]:
     return finals, repeated
 
 
-def _logged(day: int, feed: LiveFeed, requests: set[str]) -> dict[str, Sample]:
-    """Return the observed rows of those requests."""
-    return {
-        sample.request_id: sample
-        for sample in feed.source.read(_spans(day, "fast", feed))
-        if sample.phase == "observed" and sample.features is not None and sample.request_id in requests
-    }
-
-
-def _fits(final: Sample, observed: Sample | None) -> bool:
-    return observed is not None and observed.item_ids == final.item_ids
+def _logged(day: int, feed: LiveFeed, requests: set[str]) -> dict[str, list[Sample]]:
+    """Return the rows of those requests that carry features."""
+    logged: dict[str, list[Sample]] = {}
+    for sample in feed.source.read(_spans(day, "fast", feed)):
+        if sample.features is not None and sample.request_id in requests:
+            logged.setdefault(sample.request_id, []).append(sample)
+    return logged
 
 
 def _spans(day: int, kind: Any, feed: LiveFeed) -> dict[int, tuple[int, int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from springtide.contracts.bundle import Kind, Manifest
-from springtide.contracts.errors import BundleError
+from springtide.contracts.errors import BundleError, ConfigError
 from springtide.contracts.features import FEAST_FOLDER
 from springtide.contracts.tasks import TASKS
 from springtide.contracts.topics import DEAD_LETTER, HOUR_MS, MODEL_UPDATES, SAMPLES
@@ -45,6 +45,8 @@ class Driver:
         self._runtime = runtime
         self._config: TrainerConfig = runtime.sections["trainer"]
         self._labels: LabelsConfig = runtime.sections["labels"]
+        if found := list(self._config.label_problems(self._labels)):
+            raise ConfigError(found)
         self._model: ModelConfig = preset(self._config.preset, runtime.sections["model"])
         bundles: BundlesConfig = runtime.sections["bundles"]
         self._root = bundles.root(runtime.process.state_folder)

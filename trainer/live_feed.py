@@ -1,12 +1,13 @@
 """What a rank knows of its partitions as it reads on: rows new and repeated, days, delays, held scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from springtide.contracts.samples import Sample
+from springtide.contracts.samples import Phase, Sample
 from springtide.contracts.tasks import TASKS
 from trainer.days import day_of
 from trainer.held_scores import HeldScores, Judged
-from trainer.sample_index import SampleIndex
+from trainer.sample_index import Kind, SampleIndex
 from trainer.sample_source import SampleSource, Taken
 from trainer.seen_rows import SeenRows
 
@@ -16,7 +17,7 @@ class Intake:
     """What one reading brought."""
 
     fast: list[Sample] = field(default_factory=list)
-    """Observed and corrected rows, to be learned."""
+    """Rows that the minute chain learns."""
     judged: list[Judged] = field(default_factory=list)
     """Held scores that met their final labels."""
     delays_ms: dict[str, list[int]] = field(default_factory=lambda: {task: [] for task in TASKS})
@@ -39,10 +40,16 @@ LEARNED = ("observed", "corrected", "final")
 
 
 class LiveFeed:
-    """A rank's partitions, from its offsets on."""
+    """A rank's partitions, from its offsets on.
 
-    def __init__(self, source: SampleSource, keep_ms: int) -> None:
-        self.source = source
+    Args:
+        source: of the partitions.
+        keep_ms: event time for which rows are told apart and scores held.
+        phases: of the rows that the minute chain learns.
+    """
+
+    def __init__(self, source: SampleSource, keep_ms: int, phases: Sequence[Phase] = ("observed", "corrected")) -> None:
+        self.source, self.phases = source, phases
         self.index = SampleIndex()
         self.seen = {partition: SeenRows(keep_ms) for partition in source.offsets}
         self.held = HeldScores(keep_ms)
@@ -72,6 +79,18 @@ class LiveFeed:
         self.first_open_day = day
         self.index.forget_before(day)
 
+    def spans_after(self, day: int) -> dict[int, tuple[int, int]]:
+        """Return per partition offsets [first, end) that hold every row of later days that the minute chain learns."""
+        kinds: list[Kind] = ["final"] if "final" in self.phases else []
+        if set(self.phases) - {"final"}:
+            kinds.append("fast")
+        spans = {}
+        for partition in self.source.offsets:
+            found = [span for kind in kinds if (span := self.index.span(partition, kind, day + 1)) is not None]
+            if found:
+                spans[partition] = (min(span[0] for span in found), max(span[1] for span in found))
+        return spans
+
     def _sort(self, taken: Taken, intake: Intake) -> None:
         sample = taken.sample
         if not self.seen[taken.partition].add(sample.row_id, sample.impression_time_ms):
@@ -83,8 +102,9 @@ class LiveFeed:
         self.index.note(taken.partition, taken.offset, "final" if final else "fast", day_of(sample.impression_time_ms))
         newest = self.newest_final_ms if final else self.newest_fast_ms
         newest[taken.partition] = max(newest.get(taken.partition, 0), sample.impression_time_ms)
-        if not final:
+        if sample.phase in self.phases:
             intake.fast.append(sample)
+        if not final:
             return
         self.late += day_of(sample.impression_time_ms) < self.first_open_day
         intake.judged.extend(self.held.judge(sample))

@@ -90,7 +90,7 @@ class Progress:
         """Take scored rows into the chain's quality."""
         for part in judged:
             key = QualityKey(task=part.task, maturity=part.maturity)
-            self.books[chain].update(key, part.probabilities_N, part.labels_N, part.times_ms_N)
+            self.books[chain].update(key, part.probabilities_N, part.labels_N, part.times_ms_N, part.weights_N)
 
     def quality(self, chain: str, task: str, maturity: str, window_ms: int | None = None) -> TaskQuality:
         """Return a chain's figures for a task."""
@@ -99,7 +99,7 @@ class Progress:
     def arrived(self, observed_age_ms: int) -> list[float]:
         """Return per task the share of labels that come within the observation window; 1 while nothing is known.
 
-        With 1 the delayed-feedback weights are all 1, which is the method `vanilla`.
+        With 1 the weights of `es-dfm` are all 1, which is the method `vanilla`.
         """
         shares = []
         for task in TASKS:

@@ -10,9 +10,9 @@ import torch
 
 from springtide.contracts.bundle import Kind, Manifest
 from springtide.contracts.errors import StateError
-from springtide.contracts.samples import Sample
+from springtide.contracts.samples import Phase, Sample
 from springtide.contracts.topics import DAY_MS
-from springtide.model.delayed_feedback import Method
+from springtide.model.delayed.phases import PHASES, Method
 from springtide.model.targets import CLOSED
 from springtide.runtime.settings import milliseconds
 from trainer.bundle_writer import BundleWriter
@@ -40,7 +40,9 @@ class Rank:
         self._setup, self._config = setup, setup.config
         self._chains: dict[str, ChainModel] = {}
         keep_ms = milliseconds(setup.labels.final_age) + DAY_MS
-        self._feed = LiveFeed(SampleSource(setup.kafka, dict(setup.offsets)), keep_ms)
+        self._methods: dict[str, Method] = {"daily": "wait", "minute": self._config.delayed_feedback}
+        self._phases = PHASES[self._methods["minute"]]
+        self._feed = LiveFeed(SampleSource(setup.kafka, dict(setup.offsets)), keep_ms, self._phases)
         self._days = DayReader(self._config, setup.feast_folder)
         self._day: DayRows | None = None
         self._rows: Iterator[Sample] = iter(())
@@ -53,8 +55,10 @@ class Rank:
         """Form the group, make the models, take a checkpoint up; returns the tables that live here per chain."""
         group = join_group(meeting)
         self._first = meeting.rank == 0
-        methods: dict[str, Method] = {"daily": "wait", "minute": self._config.delayed_feedback}  # type: ignore[dict-item]
-        self._chains = {chain: ChainModel(self._setup.model, group, methods[chain]) for chain in self._config.chains}
+        age_ms = milliseconds(self._setup.labels.observed_age)
+        self._chains = {
+            chain: ChainModel(self._setup.model, group, self._methods[chain], age_ms) for chain in self._config.chains
+        }
         if self._first:
             self._writer = BundleWriter(self._setup.bundles_root, self._setup.model)
         if checkpoint is not None:
@@ -72,7 +76,7 @@ class Rank:
             self._scores.add("minute", scored)
             for batch in scored:
                 self._hold(batch)
-                report.judged.extend(judge_now(batch.samples, batch.targets, batch.probabilities_NT))
+                report.judged.extend(judge_now(batch.samples, batch.targets, batch.probabilities_NT, self._phases[:1]))
         report.slates = intake.slates
         report.delays_ms = intake.delays_ms
         report.judged = join_judged([*report.judged, *intake.judged])
@@ -114,13 +118,9 @@ class Rank:
         self._day, self._rows = None, iter(())
 
     def open_replay(self, after_day: int) -> None:
-        """Put every fast row read so far with an impression after the day in line, repeats left out."""
-        spans = {
-            partition: span
-            for partition in self._feed.source.offsets
-            if (span := self._feed.index.span(partition, "fast", after_day + 1)) is not None
-        }
-        self._rows = _fast_rows(self._feed.source.read(spans), after_day)
+        """Put every row read so far that the minute chain learns, of impressions after the day, in line, once each."""
+        spans = self._feed.spans_after(after_day)
+        self._rows = _rows_after(self._feed.source.read(spans), after_day, self._phases)
 
     def forget_before(self, day: int) -> None:
         """Let go of where the days before lie."""
@@ -194,16 +194,17 @@ class Rank:
             end = start + len(sample.item_ids)
             if sample.phase == "observed":
                 open_T = tuple((scored.targets.maturity_NT[start] != CLOSED).tolist())
-                self._feed.held.hold(sample, np.array(scored.probabilities_NT[start:end]), open_T)
+                weights_N = scored.targets.sampling_N[start:end]
+                self._feed.held.hold(sample, np.array(scored.probabilities_NT[start:end]), open_T, weights_N)
             start = end
 
 
-def _fast_rows(samples: Iterator[Sample], after_day: int) -> Iterator[Sample]:
+def _rows_after(samples: Iterator[Sample], after_day: int, phases: Sequence[Phase]) -> Iterator[Sample]:
     first_ms = day_end_ms(after_day)
     seen: set[str] = set()
     for sample in samples:
-        fast = sample.phase in ("observed", "corrected")
-        if not fast or sample.impression_time_ms < first_ms or sample.row_id in seen:
+        learned = sample.phase in phases
+        if not learned or sample.impression_time_ms < first_ms or sample.row_id in seen:
             continue
         seen.add(sample.row_id)
         yield sample

@@ -22,7 +22,8 @@ ROWS_PER_FILE: Final = 100_000
 class ScoreLog:
     """Appends to `folder/CHAIN/*.parquet`; after a crash some rows come again, with what the resumed model gave.
 
-    Columns: request_id, item_id, impression_time_ms, phase, and a probability per task.
+    Columns: request_id, item_id, impression_time_ms, phase, weight (inverse of the row's chance to be kept), and a
+    probability per task.
 
     Args:
         folder: where the files go; none keeps nothing.
@@ -69,6 +70,7 @@ def _table(batch: ScoredBatch) -> pa.Table:
         "impression_time_ms": pa.array(times_N),
         "phase": pa.array(np.repeat(np.array([sample.phase for sample in samples], object), sizes)),
     }
+    columns["weight"] = pa.array(batch.targets.sampling_N)
     probabilities = {task: pa.array(batch.probabilities_NT[:, column]) for column, task in enumerate(TASKS)}
     table = pa.table(columns | probabilities)
     return table.filter(pc.not_equal(table["phase"], "corrected"))

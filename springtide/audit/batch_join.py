@@ -209,7 +209,7 @@ class _Slate:
             return True
         if phase == "aged":
             return self.corrections_carry_features or age <= self.observed_age
-        return phase == "observed"
+        return phase == "observed" or (phase == "final" and self.settings.final_features)
 
     def keeps(self, item: str) -> bool:
         digest = hashlib.blake2b(f"{self.served.request_id}:{item}".encode(), digest_size=8).digest()

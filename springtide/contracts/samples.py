@@ -54,7 +54,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     propensities: list[float] = []
     features: SlateFeatures | None = None
     """What serving used. In observed rows, and in corrected and aged ones while the joiner keeps it; a final row
-    leaves it to its observed row or to Feast, unless there are no observed rows (`labels.policy = "close"`)."""
+    leaves it to its observed row or to Feast, unless there are no observed rows (`labels.policy = "close"`) or
+    `labels.final_features` is set."""
     negative_keep: float = 1.0
-    """Share of the items without any label that are kept; a model of such rows has log odds too high by -ln of it."""
+    """Share of the items without any label that are kept, by a hash of request and item; items with one all are."""
     schema_version: int = 1

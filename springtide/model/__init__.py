@@ -3,7 +3,7 @@
     inputs.py         slates or samples -> RawColumns (numpy, raw ids)
     id_table.py       raw id -> row, with admission, expiry and a journal (trainer); id_map.py, read only (serving)
     batch.py          RawColumns + rows + labels + weights -> Batch, the one tensor form from topic to loss
-    targets.py        samples -> labels and maturity codes;  delayed_feedback.py -> row weights
+    targets.py        samples -> labels, maturity, sampling weights;  delayed/  what late labels teach
     embeddings.py     TorchRec tables;  dense_network.py  backbone + behaviour graph;  network.py both, for DMP
     loss.py           masked weighted log loss over log probabilities
     bundle.py         bundles on disk: write_bundle, read_bundle, start_state, apply_delta;  state.py  ModelState

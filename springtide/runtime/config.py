@@ -89,6 +89,8 @@ class LabelsConfig:
     """Ages at which a slate gets one more row each, of phase `aged`: for methods with several windows."""
     refund: timedelta = timedelta(days=7)
     """A refund up to this age takes its purchase back."""
+    final_features: bool = False
+    """Final rows carry the features that serving used; for a trainer that learns them as they come."""
     negative_keep: float = 1.0
     """Share of the items without any label that rows keep, 0 to 1; chosen by a hash of request and item."""
 

@@ -47,6 +47,7 @@ class Plan:
         rows.append((self._windows.final_age_ms, None if self._windows.policy == "fast" else "final"))
         carries = [
             not self.corrects
+            or (phase == "final" and self._windows.final_features)
             or (phase in ("aged", "observed") and (self.correct_with_features or age <= self._windows.observed_age_ms))
             for age, phase in rows
         ]

@@ -25,6 +25,8 @@ class Windows:
     policy: LabelPolicy
     ages_ms: tuple[int, ...]
     """Ages of further rows."""
+    final_features: bool
+    """Final rows carry features."""
     refund_ms: int
     """A refund up to this age takes its purchase back."""
     negative_keep: float
@@ -42,6 +44,7 @@ class Windows:
             max_advance_ms=milliseconds(labels.max_advance),
             policy=labels.policy,
             ages_ms=tuple(milliseconds(age) for age in labels.ages),
+            final_features=labels.final_features,
             refund_ms=milliseconds(labels.refund),
             negative_keep=labels.negative_keep,
         )

@@ -97,7 +97,7 @@ class World:
                     sample(
                         "corrected", delay, row_id=f"{request}:corrected:purchase:{names[place]}",
                         item_ids=[names[place]], positions=[place + 1], labels={"purchase": [1]},
-                        delays_ms={"purchase": [delay]}, maturity={"purchase": "closed"},
+                        delays_ms={"purchase": [delay]}, maturity={"purchase": "observed"},
                         features=msgspec.structs.replace(
                             features, item={"price": [1.0]}, item_category=[features.item_category[place]]
                         ),

@@ -54,6 +54,7 @@ SETTINGS: list[LabelsConfig] = [
     replace(LABELS, policy="fast"),
     replace(LABELS, ages=(timedelta(0), timedelta(hours=1), timedelta(hours=7)), negative_keep=0.5),
     replace(LABELS, negative_keep=0.2),
+    replace(LABELS, negative_keep=0.6, final_features=True),
 ]
 CALM: dict[str, Any] = {
     "deadline": None, "derandomize": True, "database": None, "phases": (Phase.explicit, Phase.generate),

@@ -68,6 +68,14 @@ def test_features_are_held_no_longer_than_they_are_needed(features_until: Any, c
     assert told.rows("observed")[0].features is not None
 
 
+@pytest.mark.parametrize("carried", [True, False])
+def test_final_rows_carry_features_where_they_are_learned_as_they_come(carried: bool) -> None:
+    labels = replace(LABELS, final_features=carried)
+    told = story(labels, features_until="observed").tell(BOUGHT).until(T0 + DAY + 1)
+    assert told.rows("observed")[0].features is not None
+    assert (told.rows("final")[0].features is not None) == carried
+
+
 def test_a_refund_takes_its_purchase_back_after_the_final_row() -> None:
     told = story().tell(BOUGHT, refund("bought", T0 + 5 * HOUR)).until(T0 + DAY)
     assert "refunded" not in phases(told)

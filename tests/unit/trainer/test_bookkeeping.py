@@ -16,6 +16,7 @@ from trainer.sample_index import SampleIndex
 from trainer.seen_rows import SeenRows
 
 HOUR = 3_600_000
+ONES = np.ones(2, np.float32)
 
 
 def test_a_repeated_row_is_refused_and_counted() -> None:
@@ -89,7 +90,7 @@ def test_the_order_of_a_day_does_not_depend_on_arrival(sample: Callable[..., Any
 def test_scores_held_meet_final_labels_once(sample: Callable[..., Any]) -> None:
     held = HeldScores(24 * HOUR)
     observed, final = sample("r1"), sample("r1", "final")
-    held.hold(observed, np.array([[0.9, 0.2, 0.1], [0.3, 0.2, 0.1]], np.float32), (False, True, True))
+    held.hold(observed, np.array([[0.9, 0.2, 0.1], [0.3, 0.2, 0.1]], np.float32), (False, True, True), ONES)
     judged = list(held.judge(final))
     assert [(part.task, part.maturity) for part in judged] == [("cart", "matured"), ("purchase", "matured")]
     assert judged[1].probabilities_N.tolist() == pytest.approx([0.1, 0.1])
@@ -100,9 +101,37 @@ def test_scores_held_meet_final_labels_once(sample: Callable[..., Any]) -> None:
 def test_scores_without_a_final_row_are_given_up(sample: Callable[..., Any]) -> None:
     held = HeldScores(2 * HOUR)
     scores = np.zeros((2, 3), np.float32)
-    held.hold(sample("r1", time_ms=0), scores, (True, True, True))
-    held.hold(sample("r2", time_ms=3 * HOUR), scores, (True, True, True))
+    held.hold(sample("r1", time_ms=0), scores, (True, True, True), ONES)
+    held.hold(sample("r2", time_ms=3 * HOUR), scores, (True, True, True), ONES)
     assert (len(held), held.unjudged) == (1, 1)
+
+
+def test_sampled_slates_are_judged_item_by_item_by_the_chance_to_have_been_scored(sample: Callable[..., Any]) -> None:
+    """Position 2 was scored without a label and gained one; position 3 gained one too but had been left out."""
+    held = HeldScores(24 * HOUR)
+    labels = {"click": [1, 0], "cart": [0, 0], "purchase": [0, 0]}
+    observed = sample("r1", positions=[1, 2], labels=labels, negative_keep=0.25)
+    weights_N = targets_from_samples([observed]).sampling_N
+    assert weights_N.tolist() == [1.0, 4.0]
+    held.hold(observed, np.array([[0.9, 0.2, 0.1], [0.3, 0.2, 0.4]], np.float32), (False, False, True), weights_N)
+    again = HeldScores(24 * HOUR)
+    again.load(held.to_arrays())
+    final = sample(
+        "r1", "final", items=3, positions=[1, 3, 2], negative_keep=0.25,
+        labels={"click": [1, 0, 0], "cart": [0, 0, 0], "purchase": [0, 1, 1]},
+    )  # fmt: skip
+    (part,) = again.judge(final)
+    assert part.probabilities_N.tolist() == pytest.approx([0.1, 0.4])
+    assert (part.labels_N.tolist(), part.weights_N.tolist()) == ([0.0, 1.0], [1.0, 4.0])
+
+
+def test_held_scores_of_a_release_without_positions_are_given_up(sample: Callable[..., Any]) -> None:
+    held = HeldScores(24 * HOUR)
+    held.hold(sample("r1"), np.zeros((2, 3), np.float32), (True, True, True), ONES)
+    old = {name: array for name, array in held.to_arrays().items() if name not in ("places", "weights")}
+    again = HeldScores(24 * HOUR)
+    again.load(old)
+    assert (len(again), again.unjudged) == (0, 1)
 
 
 def test_corrections_are_learned_but_not_judged(sample: Callable[..., Any]) -> None:

@@ -21,6 +21,7 @@ from springtide.contracts.features import (
 from springtide.contracts.samples import Sample
 from trainer.config import TrainerConfig
 from trainer.day_rows import DayReader
+from trainer.logged_features import logged_features
 from trainer.moment_features import MomentFeatures
 from trainer.sample_index import SampleIndex
 
@@ -95,3 +96,16 @@ def test_a_day_is_read_once_and_what_lacks_features_is_counted(sample: Callable[
     assert [row.request_id for row in day.samples] == ["r1"]
     assert [row.features for row in day.samples] == [LOGGED]
     assert (day.report.slates, day.report.without_logged, day.report.repeated) == (1, 2, 1)
+
+
+def test_a_late_label_of_an_item_that_was_sampled_out_brings_its_own_features(sample: Callable[..., Sample]) -> None:
+    own = SlateFeatures(version=1, feature_time_ms=5, item={"clicks_1h": [7.0], "price": [8.0]}, item_category=["c"])
+    observed = sample("r1", features=LOGGED)
+    corrected = sample("r1", "corrected", items=1, item_ids=["late"], features=own)
+    final = sample("r1", "final", items=3, item_ids=["i0", "late", "i1"])
+    found = logged_features(final, [observed, corrected])
+    assert found is not None
+    assert found.item == {"clicks_1h": [9.0, 7.0, 9.0], "price": [3.0, 8.0, 4.0]}
+    assert found.item_category == ["a", "c", "b"]
+    assert logged_features(final, [observed]) is None
+    assert logged_features(final, [corrected]) is None

@@ -91,7 +91,7 @@ def test_progress_comes_back_as_it_was() -> None:
     times = np.full(4, HOUR)
     progress.judge("minute", [Judged(
         task="click", maturity="matured", probabilities_N=np.full(4, 0.25, np.float32),
-        labels_N=np.array([1, 0, 0, 0], np.float32), times_ms_N=times,
+        labels_N=np.array([1, 0, 0, 0], np.float32), times_ms_N=times, weights_N=np.ones(4, np.float32),
     )])  # fmt: skip
     progress.chain("minute").started_ms = 3
     again = Progress.new(chains, LABELS, timedelta(days=1))

@@ -1,0 +1,136 @@
+"""Delayed feedback: on a stream of known p and F each method's loss is least where its derivation says."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from springtide.model.delayed.phases import METHODS, PHASES, Method
+from springtide.model.delayed.registry import BY_NAME, lesson
+from springtide.model.delayed.rows import StreamRows
+from springtide.model.graph import LogProbabilities
+from springtide.model.loss import task_losses
+from springtide.model.targets import CLOSED, CORRECTED, FINAL, OBSERVED, OPEN, WHOLE
+
+PHASE_OF = {WHOLE: "observed", CORRECTED: "corrected", FINAL: "final"}
+GRID = [(p, arrived) for p in (0.01, 0.2, 0.7) for arrived in (0.1, 0.5, 1.0)]
+
+
+def stream(method: Method, p: float, arrived: float) -> tuple[list[float], list[tuple[int, int, int, bool]]]:
+    """Return the mass per impression of each kind of row, and (label, maturity, phase, told) of each."""
+    early, late = p * arrived, p * (1 - arrived)
+    settled = CLOSED if arrived == 1.0 else OBSERVED
+    kinds = [
+        (early, (1, settled, WHOLE, False)),
+        (1 - early, (0, settled, WHOLE, False)),
+        (late, (1, OBSERVED, CORRECTED, False)),
+        (early, (1, CLOSED, FINAL, False)),
+        (late, (1, CLOSED, FINAL, True)),
+        (1 - p, (0, CLOSED, FINAL, False)),
+    ]
+    fed = [(mass, row) for mass, row in kinds if PHASE_OF[row[2]] in PHASES[method]]
+    return [mass for mass, _ in fed], [row for _, row in fed]
+
+
+def stream_rows(rows: list[tuple[int, int, int, bool]], p_BT: torch.Tensor, arrived: float) -> StreamRows:
+    return StreamRows(
+        labels_BT=torch.tensor([[label] for label, _, _, _ in rows], dtype=p_BT.dtype),
+        maturity_BT=torch.tensor([[maturity] for _, maturity, _, _ in rows]),
+        phase_B=torch.tensor([phase for _, _, phase, _ in rows]),
+        told_BT=torch.tensor([[told] for _, _, _, told in rows]),
+        p_BT=p_BT,
+        arrived_T=torch.tensor([arrived], dtype=p_BT.dtype),
+    )
+
+
+def slope(method: Method, p: float, arrived: float, logit: float, believed: float | None = None) -> float:
+    """Return the expected loss's derivative by the logit; `believed` is the F that the method is told."""
+    masses, kinds = stream(method, p, arrived)
+    free = torch.tensor(logit, dtype=torch.float64, requires_grad=True)
+    output = LogProbabilities(
+        torch.nn.functional.logsigmoid(free).expand(len(kinds), 1),
+        torch.nn.functional.logsigmoid(-free).expand(len(kinds), 1),
+    )
+    rows = stream_rows(kinds, output.logp_BT.exp(), arrived if believed is None else believed)
+    taught = lesson(method, rows, torch.tensor(masses, dtype=torch.float64))
+    assert not taught.weights_BT.requires_grad
+    loss = task_losses(BY_NAME[method].seen(output, rows), taught.labels_BT, taught.weights_BT).sum()
+    (gradient,) = torch.autograd.grad(loss, free)
+    return float(gradient)
+
+
+def optimum(method: Method, p: float, arrived: float, believed: float | None = None) -> float:
+    """Return the only probability at which a model rests, by bisection."""
+    low, high = -9.0, 6.9  # below certainty, where weights are clipped
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(method, p, arrived, middle, believed) < 0 else (low, middle)
+    return 1 / (1 + math.exp(-(low + high) / 2))
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "vanilla"])
+def test_the_loss_is_least_at_p(method: Method) -> None:
+    for p, arrived in GRID:
+        assert optimum(method, p, arrived) == pytest.approx(p, rel=1e-4), (p, arrived)
+
+
+def test_vanilla_teaches_too_little_by_what_comes_late() -> None:
+    for p, arrived in GRID:
+        assert optimum("vanilla", p, arrived) == pytest.approx(p / (1 + p * (1 - arrived)), rel=1e-4), (p, arrived)
+
+
+def test_where_the_share_differs_from_the_believed_one_the_bias_is_the_documented_one() -> None:
+    p, own, believed = 0.2, 0.3, 0.6
+    expected: dict[Method, float] = {
+        "es-dfm": p / (1 + p * (believed - own)), "defer": p * (1 + own) / (1 + believed), "fnw": p, "fnc": p,
+    }  # fmt: skip
+    for method, value in expected.items():
+        assert optimum(method, p, own, believed) == pytest.approx(value, rel=1e-4), method
+
+
+def test_weights_follow_the_derivations() -> None:
+    p, arrived = 0.3, 0.6
+    late = p * (1 - arrived)
+    expected = {
+        "es-dfm": [1 + late, (1 + late) * (1 - p) / (1 - p * arrived), 1 + late],
+        "fnw": [(1 + p) + (1 - p) * (1 + p), (1 - p) * (1 + p), 1 + p],
+        "fnc": [2, 1, 1],
+        "defer": [2 / 1.6, (1 - p) / (1 - p + late / 2), 2 / 1.6, 2 / 1.6, 0, (1 - p) / (1 - p + late / 2)],
+        "vanilla": [1, 1, 1],
+        "wait": [1, 1, 1],
+    }
+    for method, weights in expected.items():
+        _, kinds = stream(method, p, arrived)  # type: ignore[arg-type]
+        rows = stream_rows(kinds, torch.full((len(kinds), 1), p), arrived)
+        taught = lesson(method, rows)  # type: ignore[arg-type]
+        assert taught.weights_BT.squeeze(1).tolist() == pytest.approx(weights), method
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_maturity_decides_what_counts(method: Method) -> None:
+    rows = StreamRows(
+        labels_BT=torch.zeros(1, 3),
+        maturity_BT=torch.tensor([[OPEN, OBSERVED, CLOSED]]),
+        phase_B=torch.tensor([WHOLE]),
+        told_BT=torch.zeros(1, 3, dtype=torch.bool),
+        p_BT=torch.full((1, 3), 0.2),
+        arrived_T=torch.tensor([0.5, 0.5, 1.0]),
+    )
+    weights = lesson(method, rows).weights_BT[0].tolist()
+    assert weights[0] == 0.0
+    assert (weights[1] > 0.0) == (method != "wait")
+    assert weights[2] == 1.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_lessons_stay_finite_at_certainty(method: Method) -> None:
+    certain = torch.tensor([[1.0], [0.0], [1.0]], requires_grad=True)
+    rows = stream_rows(
+        [(1, OBSERVED, WHOLE, False), (0, OBSERVED, WHOLE, False), (0, OBSERVED, WHOLE, False)], certain, 1.0
+    )
+    taught = lesson(method, rows)
+    assert not taught.weights_BT.requires_grad
+    assert taught.weights_BT.isfinite().all()
+    assert taught.labels_BT.isfinite().all()
