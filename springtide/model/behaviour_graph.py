@@ -33,6 +33,7 @@ class Head:
     """One head: a behaviour, and where it is asked for."""
 
     behaviour: str
+    """What it is the probability of."""
     happened: tuple[str, ...] = ()
     """Parents that must have happened."""
     missed: tuple[str, ...] = ()

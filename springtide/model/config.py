@@ -103,6 +103,8 @@ class ModelConfig:
         ):  # fmt: skip
             if getattr(self, key) < least:
                 yield f"model.{key}: expected at least {least}, got {getattr(self, key)}; raise it"
+        if self.active_experts > self.experts:
+            yield f"model.active_experts: expected at most {self.experts} experts, got {self.active_experts}; lower it"
         for key in ("expert_units", "tower_units"):
             units = getattr(self, key)
             if not units or min(units) < 1:

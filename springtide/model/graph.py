@@ -31,6 +31,7 @@ class Composition(nn.Module):
     paths_LP: Tensor
     members_2TM: Tensor
     happens_PT: Tensor
+    supervised_2T: Tensor
 
     def __init__(self, graph: BehaviourGraph) -> None:
         super().__init__()
@@ -53,7 +54,9 @@ class Composition(nn.Module):
             happens[[path for path in event if path < len(paths)], task] = 1.0
         self.register_buffer("members_2TM", torch.tensor(members), persistent=False)
         self.register_buffer("happens_PT", happens, persistent=False)
-        self.silent = [column for column, task in enumerate(TASKS) if task not in graph.supervised]
+        supervised = torch.tensor([task in graph.supervised for task in TASKS] * 2)
+        self.register_buffer("supervised_2T", supervised, persistent=False)
+        self.all_supervised = bool(supervised.all())
 
     def forward(self, logits_BK: Tensor) -> LogProbabilities:
         """Return log p and log(1 - p) per task for head logits (B, K)."""
@@ -61,9 +64,8 @@ class Composition(nn.Module):
         paths_BP = functional.pad(literals_BL @ self.paths_LP, (0, 1), value=-torch.inf)
         both_B2T = paths_BP[:, self.members_2TM].logsumexp(dim=2).clamp(max=0.0)  # rounding may pass 0
         tasks = len(TASKS)
-        if self.silent:  # products without a loss: served as they are, no gradient
-            silent = [*self.silent, *(tasks + column for column in self.silent)]
-            both_B2T = both_B2T.index_copy(1, torch.tensor(silent), both_B2T.detach()[:, silent])
+        if not self.all_supervised:  # a product without a loss has its value, but no gradient
+            both_B2T = torch.where(self.supervised_2T, both_B2T, both_B2T.detach())
         return LogProbabilities(both_B2T[:, :tasks], both_B2T[:, tasks:])
 
     def probabilities(self, logits_BK: Tensor) -> Tensor:

@@ -19,7 +19,9 @@ class Preset:
     source: str
     """Where it was published."""
     backbone: str
+    """One of config.py's BACKBONES."""
     graph: str
+    """One of behaviour_graph.py's GRAPHS."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Further settings of `[model]` that make it what it is."""
 
