@@ -23,7 +23,7 @@ from springtide.model.initial import initial_vectors
 from springtide.model.inputs import FEATURES, RawColumns, columns_from_samples, lookup_columns
 from springtide.model.level import early_evidence
 from springtide.model.loss import task_losses
-from springtide.model.targets import Targets, targets_from_samples
+from springtide.model.targets import FINAL, WHOLE, Targets, targets_from_samples
 from springtide.runtime.settings import milliseconds
 from trainer.observations import Announcement, observe_all, summarize
 from trainer.process_group import gather_messages, sum_over_ranks, union_of_masks
@@ -68,6 +68,7 @@ class ChainModel:
         self.config = config
         self.network = ShardedNetwork(config, group)
         self._method, self._observed_age_ms = method, observed_age_ms
+        self._first_phase = FINAL if method == "wait" else WHOLE
         self._world_size = group.size()
         self._task_weights_T = torch.tensor([config.task_weights[task] for task in TASKS])
         self.ids = {
@@ -110,7 +111,8 @@ class ChainModel:
             mine = (columns[step], targets[step]) if step < len(batches) else None
             probabilities_NT = self._step(mine, mode, arrived_T, rows_T)
             if mine is not None and follows:
-                evidence_2T += _evidence(batches[step], targets[step], probabilities_NT, arrived_T)
+                p_NT = torch.from_numpy(probabilities_NT)
+                evidence_2T += early_evidence(targets[step], self._first_phase, p_NT, arrived_T)
             if mine is not None:
                 scored.append(
                     ScoredBatch(samples=batches[step], targets=targets[step], probabilities_NT=probabilities_NT)
@@ -213,14 +215,3 @@ def _rows_per_step(everyone: Sequence[Announcement]) -> Iterator[Tensor]:
     """Yield the unmasked rows of all ranks per task, (T,), step by step."""
     for step in range(max(len(other.rows_ST) for other in everyone)):
         yield torch.tensor([other.rows_ST[step] for other in everyone if step < len(other.rows_ST)]).sum(dim=0)
-
-
-def _evidence(samples: Sequence[Sample], targets: Targets, probabilities_NT: Floats, arrived_T: Tensor) -> Tensor:
-    first_N = np.repeat([sample.phase != "corrected" for sample in samples], [len(row.item_ids) for row in samples])
-    return early_evidence(
-        torch.from_numpy(targets.labels_NT),
-        torch.from_numpy(targets.maturity_NT),
-        torch.from_numpy(first_N),
-        torch.from_numpy(probabilities_NT),
-        arrived_T,
-    )

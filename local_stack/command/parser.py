@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from local_stack.command import audit, control, demo, upkeep, windows
+from local_stack.command import audit, control, demo, model, upkeep, windows
 from springtide.contracts.tasks import TASKS
 
 Verbs = Any
@@ -23,6 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_replay(verbs)
     _add_upkeep(verbs)
     _add_measuring(verbs)
+    _add_model(verbs)
     _add_inject(verbs)
     _add_experiment(verbs)
     return parser
@@ -83,6 +84,12 @@ def _add_measuring(verbs: Verbs) -> None:
         verbs.add_parser("windows", help="measure label delays and propose windows", description=windows.WINDOWS)
     )
     audit.add_audit(verbs.add_parser("audit", help="hold stored rows against a batch join", description=audit.AUDIT))
+
+
+def _add_model(verbs: Verbs) -> None:
+    kinds = _group(verbs, "model", "look at the models that there are")
+    model.add_list(kinds.add_parser("list", help="list the presets", description=model.LIST))
+    model.add_show(kinds.add_parser("show", help="show a preset's behaviour graph", description=model.SHOW))
 
 
 def _add_inject(verbs: Verbs) -> None:

@@ -4,7 +4,11 @@
     id_table.py       raw id -> row, with admission, expiry and a journal (trainer); id_map.py, read only (serving)
     batch.py          RawColumns + rows + labels + weights -> Batch, the one tensor form from topic to loss
     targets.py        samples -> labels, maturity, sampling weights;  delayed/  what late labels teach
-    embeddings.py     TorchRec tables;  dense_network.py  backbone + behaviour graph;  network.py both, for DMP
+    embeddings.py     TorchRec tables;  dense_network.py  all above them;  network.py both, for DMP
+    backbones/        what heads share, a file per idea;  parallel_layers.py  many small networks as one product
+    behaviour_graph.py  heads as data and the paths derived from them;  graph.py  their product in log space
+    level.py          a shift of each task's log-odds that follows its base rate
+    presets.py        published systems by name;  graph_picture.py  a graph as SVG;  expert_report.py  use of experts
     loss.py           masked weighted log loss over log probabilities
     bundle.py         bundles on disk: write_bundle, read_bundle, start_state, apply_delta;  state.py  ModelState
     scorer.py         ModelState -> probabilities, no TorchRec;  golden.py  scores that prove a load right

@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from springtide.contracts.bundle import MANIFEST, FileEntry, Manifest, TableEntry
-from springtide.contracts.errors import BundleError, StateError
+from springtide.contracts.errors import BundleError, ConfigError, StateError
+from springtide.model.config import ModelConfig
 from springtide.model.id_map import IdMap, Journal
 from springtide.model.state import ModelState, TableRows
 
@@ -187,10 +188,18 @@ def _check_follows(have: Manifest, delta: Manifest) -> None:
         )
     if delta.sequence != have.sequence + 1:
         raise BundleError(f"{where}: expected sequence {have.sequence + 1}, got {delta.sequence}; start from the base")
-    if delta.model_config != have.model_config:
+    if delta.model_config != have.model_config and not _equal_settings(delta, have):
         raise BundleError(f"{where}: expected the base's model_config, got another; publish a new base")
     if delta.tables != have.tables:
         raise BundleError(f"{where}: expected tables {have.tables}, got {delta.tables}; publish a new base")
+
+
+def _equal_settings(delta: Manifest, have: Manifest) -> bool:
+    """Whether two manifests that spell their settings differently mean the same, as after a release that adds some."""
+    try:
+        return ModelConfig.from_dict(delta.model_config) == ModelConfig.from_dict(have.model_config)
+    except ConfigError:
+        return False
 
 
 def _with_rows(name: str, table: Tensor, touched: TableRows | None) -> Tensor:

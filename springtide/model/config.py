@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from springtide.contracts.errors import ConfigError
 from springtide.contracts.tasks import TASKS
+from springtide.model.behaviour_graph import GRAPHS, BehaviourGraph
 
-BACKBONES: Final = ("mmoe", "omoe", "shared-bottom", "separate")
-GRAPHS: Final = ("esm2", "esmm", "independent")
+BACKBONES: Final = ("mmoe", "omoe", "ple", "cross-stitch", "soft-sharing", "shared-bottom", "separate")
 TABLES: Final = ("user", "item", "category", "device", "country", "position")
 """Every embedding table."""
+_LISTS: Final = ("heads", "supervised", "expert_units", "tower_units")
+"""Tuples here, lists in JSON."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,19 +24,39 @@ class ModelConfig:
     backbone: str = "mmoe"
     """How heads share what is below them; one of BACKBONES."""
     graph: str = "esm2"
-    """How heads compose into tasks; one of GRAPHS."""
+    """How heads compose into tasks; one of GRAPHS, unless `heads` are given."""
+    heads: tuple[str, ...] = ()
+    """A behaviour graph of its own: a line `behaviour | parent, no parent` per head; empty takes `graph`."""
+    supervised: tuple[str, ...] = TASKS
+    """Tasks whose probabilities have a loss; the others are products of heads that learn from these."""
     embedding_dim: int = 16
     """Width of every embedding, D."""
     experts: int = 4
-    """Number of experts, E; mmoe and omoe alone."""
+    """Number of experts, E, of mmoe and omoe; of ple, those that all heads share."""
+    own_experts: int = 1
+    """Experts of each head alone; ple."""
+    expert_layers: int = 1
+    """Layers of experts, one on the other; mmoe, omoe and ple. Those above the first have one layer of units each."""
+    active_experts: int = 0
+    """Experts that a gate lets through per row (noisy top k); 0 lets all through."""
+    balance_weight: float = 0.01
+    """Weight of the load-balancing extra loss where `active_experts` is set."""
+    sharing_weight: float = 0.001
+    """Weight of the distance between the heads' trunks; soft-sharing."""
     expert_units: tuple[int, ...] = (64, 32)
-    """Units per layer of an expert (or of the shared bottom)."""
+    """Units per layer of an expert (or of a trunk)."""
     tower_units: tuple[int, ...] = (32,)
     """Hidden units per layer of a head's tower."""
     gate_dropout: float = 0.0
     """Share of gate weights dropped in training against expert collapse, 0 to below 1."""
     position_tower: bool = True
     """Learn what the position adds to a first behaviour beside everything else, so that the rest need not."""
+    position_by_device: bool = False
+    """Let the position tower read position times device beside the position."""
+    parent_hiddens: bool = False
+    """Feed the hidden vectors of a head's parents to its tower (DBMTL)."""
+    cascade: bool = False
+    """Add the logit of the head before to each head's (NMTR); for heads without parents."""
     capacities: dict[str, int] = field(
         default_factory=lambda: {
             "user": 20_000,
@@ -67,13 +89,24 @@ class ModelConfig:
     seed: int = 7
     """Of every initial value."""
 
+    @property
+    def behaviour_graph(self) -> BehaviourGraph:
+        """The graph that `heads` or `graph` gives."""
+        return BehaviourGraph(lines=self.heads or GRAPHS[self.graph].lines, supervised=self.supervised)
+
     def problems(self) -> Iterator[str]:
         """Yield one sentence per broken rule."""
         yield from _choice("backbone", self.backbone, BACKBONES)
-        yield from _choice("graph", self.graph, GRAPHS)
-        for key in ("embedding_dim", "experts"):
-            if getattr(self, key) < 1:
-                yield f"model.{key}: expected at least 1, got {getattr(self, key)}; raise it"
+        yield from _choice("graph", self.graph, tuple(GRAPHS))
+        yield from self._graph_problems()
+        for key, least in (
+            ("embedding_dim", 1), ("experts", 1), ("own_experts", 1), ("expert_layers", 1), ("active_experts", 0),
+            ("balance_weight", 0.0), ("sharing_weight", 0.0),
+        ):  # fmt: skip
+            if getattr(self, key) < least:
+                yield f"model.{key}: expected at least {least}, got {getattr(self, key)}; raise it"
+        if self.active_experts > self.experts:
+            yield f"model.active_experts: expected at most {self.experts} experts, got {self.active_experts}; lower it"
         for key in ("expert_units", "tower_units"):
             units = getattr(self, key)
             if not units or min(units) < 1:
@@ -88,6 +121,15 @@ class ModelConfig:
         yield from self._table_problems()
         if set(self.task_weights) != set(TASKS) or min(self.task_weights.values()) < 0.0:
             yield f"model.task_weights: expected a weight >= 0 for each of {TASKS}, got {self.task_weights}; mend it"
+
+    def _graph_problems(self) -> Iterator[str]:
+        if not self.heads and self.graph not in GRAPHS:
+            return
+        graph = self.behaviour_graph
+        found = list(graph.problems("model.heads" if self.heads else f"model.graph {self.graph}"))
+        if not found and self.cascade and graph.first_heads < len(graph.heads):
+            found.append(f"model.cascade: expected heads without parents, got {'; '.join(graph.heads)}; unset it")
+        yield from found
 
     def _table_problems(self) -> Iterator[str]:
         for key in ("capacities", "admission_counts", "expiries"):
@@ -106,8 +148,7 @@ class ModelConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able values; durations as seconds."""
         values: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
-        values["expert_units"] = list(self.expert_units)
-        values["tower_units"] = list(self.tower_units)
+        values |= {key: list(getattr(self, key)) for key in _LISTS}
         values["expiries"] = {table: expiry.total_seconds() for table, expiry in self.expiries.items()}
         return values
 
@@ -124,7 +165,7 @@ class ModelConfig:
                 [f"model.{key}: expected a known key, got this one; use a matching release" for key in unknown]
             )
         arguments = dict(values)
-        for key in ("expert_units", "tower_units"):
+        for key in _LISTS:
             if key in arguments:
                 arguments[key] = tuple(arguments[key])
         if "expiries" in arguments:

@@ -3,6 +3,8 @@
 Shapes: B rows, F dense features, D embedding width, K heads, T tasks.
 """
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,10 +12,11 @@ from torch.nn import functional
 from springtide.model.backbones import build_backbone
 from springtide.model.config import ModelConfig
 from springtide.model.dense_features import DENSE_FEATURES
-from springtide.model.graph import GRAPHS, Composition, LogProbabilities
+from springtide.model.graph import Composition, LogProbabilities
 from springtide.model.inputs import FEATURES
 from springtide.model.level import Level
 from springtide.model.parallel_layers import EachLinear
+from springtide.model.parent_hiddens import ParentHiddens
 
 _NAMES = [feature.name for feature in FEATURES]
 _PRODUCTS = [
@@ -27,6 +30,8 @@ _PRODUCTS = [
 _WIDE = [_NAMES.index("user_id"), _NAMES.index("item_id")]
 """Features whose vectors also reach every head straight: who acts often, what is often acted on."""
 
+_POSITION, _DEVICE = _NAMES.index("position"), _NAMES.index("device")
+
 _WIDE_SCALE = 0.3
 """Standard deviation of the wide part's first weights."""
 
@@ -37,13 +42,22 @@ HEAD_BIASES = ("out.bias_PH",)
 """Parameters that set each head's level; they may learn faster than the rest."""
 
 
+@runtime_checkable
+class HasExtraLoss(Protocol):
+    """A part of a network with a loss beside the tasks'."""
+
+    def extra_loss(self) -> Tensor:
+        """Return a scalar to add to the tasks' losses."""
+        ...
+
+
 class DenseNetwork(nn.Module):
     """Encoder, backbone, towers, position tower and behaviour graph."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        graph = GRAPHS[config.graph]
-        heads = len(graph.heads)
+        graph = config.behaviour_graph
+        heads, self.heads = len(graph.heads), graph.heads
         self.dim = config.embedding_dim
         inputs = (len(FEATURES) - 1 + len(_PRODUCTS)) * config.embedding_dim + len(DENSE_FEATURES)  # position apart
         self.backbone = build_backbone(config, inputs, heads)
@@ -51,13 +65,15 @@ class DenseNetwork(nn.Module):
         self.towers = nn.ModuleList(
             EachLinear(heads, before, after) for before, after in zip(units, units[1:], strict=False)
         )
+        self.parent_hiddens = ParentHiddens(graph, units[-1]) if config.parent_hiddens else None
         self.out = EachLinear(heads, units[-1], 1)
         # wide beside deep (Cheng et al. 2016): an id with few rows moves its own level before the layers know it
         self.wide = nn.Linear(len(_WIDE) * self.dim, heads, bias=False)
         nn.init.normal_(self.wide.weight, std=_WIDE_SCALE)
         # shallow tower beside the rest (Zhao et al. 2019); position is unknown when serving: the fallback row's vector
-        first = graph.first_heads
-        self.position_tower = nn.Linear(self.dim, first, bias=False) if config.position_tower else None
+        first, seen = graph.first_heads, self.dim * (2 if config.position_by_device else 1)
+        self.position_tower = nn.Linear(seen, first, bias=False) if config.position_tower else None
+        self.position_by_device, self.cascade = config.position_by_device, config.cascade
         self.composition: Composition = Composition(graph)
         self.level: Level = Level()
 
@@ -72,11 +88,18 @@ class DenseNetwork(nn.Module):
         hidden_BKH = self.backbone(self.encode(dense_BF, pooled_BD))
         for layer in self.towers:
             hidden_BKH = functional.relu(layer(hidden_BKH))
+        if self.parent_hiddens is not None:
+            hidden_BKH = self.parent_hiddens(hidden_BKH)
         vectors = torch.split(pooled_BD, self.dim, dim=1)
         logits_BK: Tensor = self.out(hidden_BKH).squeeze(2) + self.wide(torch.cat([vectors[i] for i in _WIDE], dim=1))
+        if self.cascade:  # NMTR (Gao et al. 2019): each behaviour's logit adds to that of the behaviour before it
+            logits_BK = logits_BK.cumsum(dim=1)
         if self.position_tower is None:
             return logits_BK + FIRST_LOGIT
-        seen_BR = self.position_tower(pooled_BD[:, -self.dim :])
+        seen_BD = vectors[_POSITION]
+        if self.position_by_device:  # a tenth position on a phone is seen less than on a desktop
+            seen_BD = torch.cat([seen_BD, seen_BD * vectors[_DEVICE]], dim=1)
+        seen_BR = self.position_tower(seen_BD)
         return logits_BK + functional.pad(seen_BR, (0, logits_BK.shape[1] - seen_BR.shape[1])) + FIRST_LOGIT
 
     def forward(self, dense_BF: Tensor, pooled_BD: Tensor) -> LogProbabilities:
@@ -87,3 +110,8 @@ class DenseNetwork(nn.Module):
     def probabilities(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
         """Return probabilities per row and task, (B, T), for serving."""
         return self.level.probabilities(self.composition.probabilities(self.logits(dense_BF, pooled_BD)))
+
+    def extra_loss(self) -> Tensor:
+        """Return what the loss must add for the batch just passed forward, a scalar: 0 unless a part asks for more."""
+        parts = [part.extra_loss() for part in self.modules() if part is not self and isinstance(part, HasExtraLoss)]
+        return sum(parts, self.out.bias_PH.new_zeros(()))

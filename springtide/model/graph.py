@@ -1,21 +1,19 @@
-"""Behaviour graphs as data: which heads there are and how they compose into one probability per task.
+"""Head logits to one probability per task, over the disjoint paths of a behaviour graph.
 
-Each task's event is a set of disjoint paths, each path a product of head outcomes (`+name` happens, `-name` does
-not). Its complement is written out as paths too, so that both log p and log(1-p) are sums of log-sigmoids: exact
-where 1 - p would cancel, and never 0 or NaN. Shapes: B rows, K heads, T tasks.
+Each task's event is a set of disjoint paths, each a product of head outcomes, and so is its complement; both log p and
+log(1-p) are therefore sums of log-sigmoids: exact where 1 - p would cancel, and never 0 or NaN.
+Shapes: B rows, K heads, T tasks.
 """
 
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from springtide.contracts.tasks import TASKS, Task
-
-Path = tuple[str, ...]
+from springtide.contracts.tasks import TASKS
+from springtide.model.behaviour_graph import BehaviourGraph
 
 
 class LogProbabilities(NamedTuple):
@@ -27,75 +25,13 @@ class LogProbabilities(NamedTuple):
     """log(1 - p)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BehaviourGraph:
-    """A composition of heads into tasks; it has no parameters."""
-
-    heads: tuple[str, ...]
-    """Each head is a probability conditional on its parents."""
-    happens: dict[Task, tuple[Path, ...]]
-    """Disjoint paths whose probabilities add up to the task's."""
-    fails: dict[Task, tuple[Path, ...]]
-    """Disjoint paths whose probabilities add up to the task's complement."""
-
-    @property
-    def first_heads(self) -> int:
-        """How many heads have no parent; they come first, and they alone depend on being seen."""
-        return sum("|" not in head for head in self.heads)
-
-
-GRAPHS: Final[dict[str, BehaviourGraph]] = {
-    # Every task from its own head, nothing composed.
-    "independent": BehaviourGraph(
-        heads=("click", "cart", "purchase"),
-        happens={task: ((f"+{task}",),) for task in TASKS},
-        fails={task: ((f"-{task}",),) for task in TASKS},
-    ),
-    # ESMM (Ma et al. 2018): p(task) = p(click) p(task | click), for both later tasks.
-    "esmm": BehaviourGraph(
-        heads=("click", "cart|click", "purchase|click"),
-        happens={
-            "click": (("+click",),),
-            "cart": (("+click", "+cart|click"),),
-            "purchase": (("+click", "+purchase|click"),),
-        },
-        fails={
-            "click": (("-click",),),
-            "cart": (("-click",), ("+click", "-cart|click")),
-            "purchase": (("-click",), ("+click", "-purchase|click")),
-        },
-    ),
-    # ESM2 (Wen et al. 2020): pCTCVR = y1 [(1 - y2) y4 + y2 y3].
-    "esm2": BehaviourGraph(
-        heads=("click", "cart|click", "purchase|cart", "purchase|click,no cart"),
-        happens={
-            "click": (("+click",),),
-            "cart": (("+click", "+cart|click"),),
-            "purchase": (
-                ("+click", "-cart|click", "+purchase|click,no cart"),
-                ("+click", "+cart|click", "+purchase|cart"),
-            ),
-        },
-        fails={
-            "click": (("-click",),),
-            "cart": (("-click",), ("+click", "-cart|click")),
-            "purchase": (
-                ("-click",),
-                ("+click", "-cart|click", "-purchase|click,no cart"),
-                ("+click", "+cart|click", "-purchase|cart"),
-            ),
-        },
-    ),
-}
-"""By name."""
-
-
 class Composition(nn.Module):
     """Head logits to log probabilities per task, in log space."""
 
     paths_LP: Tensor
     members_2TM: Tensor
     happens_PT: Tensor
+    supervised_2T: Tensor
 
     def __init__(self, graph: BehaviourGraph) -> None:
         super().__init__()
@@ -118,6 +54,9 @@ class Composition(nn.Module):
             happens[[path for path in event if path < len(paths)], task] = 1.0
         self.register_buffer("members_2TM", torch.tensor(members), persistent=False)
         self.register_buffer("happens_PT", happens, persistent=False)
+        supervised = torch.tensor([task in graph.supervised for task in TASKS] * 2)
+        self.register_buffer("supervised_2T", supervised, persistent=False)
+        self.all_supervised = bool(supervised.all())
 
     def forward(self, logits_BK: Tensor) -> LogProbabilities:
         """Return log p and log(1 - p) per task for head logits (B, K)."""
@@ -125,6 +64,8 @@ class Composition(nn.Module):
         paths_BP = functional.pad(literals_BL @ self.paths_LP, (0, 1), value=-torch.inf)
         both_B2T = paths_BP[:, self.members_2TM].logsumexp(dim=2).clamp(max=0.0)  # rounding may pass 0
         tasks = len(TASKS)
+        if not self.all_supervised:  # a product without a loss has its value, but no gradient
+            both_B2T = torch.where(self.supervised_2T, both_B2T, both_B2T.detach())
         return LogProbabilities(both_B2T[:, :tasks], both_B2T[:, tasks:])
 
     def probabilities(self, logits_BK: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from springtide.contracts.tasks import TASKS
 from springtide.model.graph import LogProbabilities
-from springtide.model.targets import CLOSED, OPEN
+from springtide.model.targets import CLOSED, OPEN, Targets
 
 FIRST_VARIANCE = 0.05
 """V before any evidence: a fresh network's levels are wrong by some 20 %."""
@@ -74,16 +74,17 @@ class Level(nn.Module):
         self.variance_T /= certainty_T
 
 
-def early_evidence(labels_BT: Tensor, maturity_BT: Tensor, first_B: Tensor, p_BT: Tensor, arrived_T: Tensor) -> Tensor:
+def early_evidence(targets: Targets, first_phase: int, p_NT: Tensor, arrived_T: Tensor) -> Tensor:
     """Return positives and expected positives of the impressions' first rows, (2, T).
 
     Args:
-        labels_BT: 0 or 1.
-        maturity_BT: codes of targets.py.
-        first_B: true where the row is the first of its impression, and not a correction.
-        p_BT: the probability before the row was learned.
+        targets: of N rows.
+        first_phase: code in targets.py of the rows that tell each impression for the first time.
+        p_NT: the probability before the rows were learned.
         arrived_T: F per task.
     """
-    known_BT = (maturity_BT != OPEN) & first_B.unsqueeze(1)
-    share_BT = torch.where(maturity_BT == CLOSED, torch.ones_like(p_BT), arrived_T.expand_as(p_BT))
-    return torch.stack([(labels_BT * known_BT).sum(dim=0), (p_BT.detach() * share_BT * known_BT).sum(dim=0)])
+    maturity_NT = torch.from_numpy(targets.maturity_NT)
+    first_N1 = torch.from_numpy(targets.phase_N == first_phase).unsqueeze(1)
+    weights_NT = ((maturity_NT != OPEN) & first_N1) * torch.from_numpy(targets.sampling_N).unsqueeze(1)
+    share_NT = torch.where(maturity_NT == CLOSED, torch.ones_like(p_NT), arrived_T.expand_as(p_NT))
+    return torch.stack([torch.from_numpy(targets.labels_NT) * weights_NT, p_NT * share_NT * weights_NT]).sum(dim=1)

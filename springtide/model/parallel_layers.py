@@ -26,6 +26,11 @@ class ParallelLayers(nn.Module):
             hidden_BPH = functional.relu(layer(hidden_BPH))
         return hidden_BPH
 
+    def per_network(self) -> list[Tensor]:
+        """Return every parameter with the network as its first dimension."""
+        first = [self.first.weight.view(self.networks, -1), self.first.bias.view(self.networks, -1)]
+        return first + [part for layer in self.rest for part in layer.parameters()]
+
 
 class EachLinear(nn.Module):
     """A linear layer of its own for each of P networks: (B, P, I) to (B, P, H)."""
@@ -45,3 +50,19 @@ class EachLinear(nn.Module):
     def forward(self, inputs_BPI: Tensor) -> Tensor:
         """Return (B, P, H)."""
         return torch.baddbmm(self.bias_PH.unsqueeze(1), inputs_BPI.transpose(0, 1), self.weight_PIH).transpose(0, 1)
+
+
+class EachLayers(nn.Module):
+    """P equal networks of ReLU layers, each with inputs of its own: (B, P, I) to (B, P, H)."""
+
+    def __init__(self, networks: int, inputs: int, units: Sequence[int]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            EachLinear(networks, before, after) for before, after in zip((inputs, *units), units, strict=False)
+        )
+
+    def forward(self, hidden_BPH: Tensor) -> Tensor:
+        """Return each network's last layer, (B, P, H)."""
+        for layer in self.layers:
+            hidden_BPH = functional.relu(layer(hidden_BPH))
+        return hidden_BPH

@@ -6,7 +6,7 @@ import torch
 
 from springtide.model.graph import LogProbabilities
 from springtide.model.level import FIRST_VARIANCE, LARGEST_SHIFT, SWING, Level, early_evidence
-from springtide.model.targets import CLOSED, OBSERVED, OPEN
+from springtide.model.targets import CLOSED, CORRECTED, OBSERVED, OPEN, WHOLE, Targets
 
 DAY_MS = 86_400_000
 SEED = 4
@@ -41,13 +41,17 @@ def test_logits_of_forty_keep_finite_values_and_gradients() -> None:
 
 
 def test_evidence_is_first_rows_alone_and_the_share_that_has_come() -> None:
-    labels_BT = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
-    maturity_BT = torch.tensor([[CLOSED, OBSERVED, OPEN], [CLOSED, OBSERVED, OBSERVED], [CLOSED, CLOSED, CLOSED]])
-    first_B = torch.tensor([True, True, False])  # the last is a correction
-    p_BT = torch.full((3, 3), 0.2)
-    seen_T, expected_T = early_evidence(labels_BT, maturity_BT, first_B, p_BT, torch.tensor([0.5, 0.5, 0.25]))
-    assert seen_T.tolist() == [1.0, 1.0, 0.0]
-    assert expected_T.tolist() == pytest.approx([0.4, 0.2, 0.05])
+    targets = Targets(
+        labels_NT=np.array([[1, 0, 1], [0, 1, 0], [1, 1, 1]], np.float32),
+        maturity_NT=np.array([[CLOSED, OBSERVED, OPEN], [CLOSED, OBSERVED, OBSERVED], [CLOSED] * 3], np.int8),
+        phase_N=np.array([WHOLE, WHOLE, CORRECTED], np.int8),
+        told_NT=np.zeros((3, 3), np.bool_),
+        sampling_N=np.array([1, 5, 1], np.float32),  # of rows like the second one in five was kept
+    )
+    p_NT = torch.full((3, 3), 0.2)
+    seen_T, expected_T = early_evidence(targets, WHOLE, p_NT, torch.tensor([0.5, 0.5, 0.25]))
+    assert seen_T.tolist() == [1.0, 5.0, 0.0]
+    assert expected_T.tolist() == pytest.approx([1.2, 0.6, 0.25])
 
 
 def test_a_rate_that_halves_is_followed_and_what_was_too_much_is_paid_back() -> None:
