@@ -177,7 +177,7 @@ class ChainModel:
         p_BT = output.logp_BT.detach().exp()
         if mode == "learn":
             losses_T = self._losses(output, p_BT, mine, arrived_T, rows_T)
-            self.network.learn((losses_T * self._task_weights_T).sum())
+            self.network.learn((losses_T * self._task_weights_T).sum() + self.network.extra_loss())
         scores: Floats = p_BT.numpy()
         return scores
 

@@ -70,6 +70,10 @@ class ShardedNetwork:
         output: LogProbabilities = self._model(batch.dense_BF, batch.sparse)
         return output
 
+    def extra_loss(self) -> Tensor:
+        """Return what the network's own parts add to the loss of the batch just passed forward, a scalar."""
+        return _dense_part(self._model).extra_loss()
+
     def learn(self, loss: Tensor) -> None:
         """Take one step on every rank: gradients are averaged over ranks, tables updated by their owners."""
         self._adam.zero_grad(set_to_none=True)

@@ -116,11 +116,8 @@ class ModelConfig:
         for key in ("table_learning_rate", "dense_learning_rate", "bias_learning_rate"):
             if getattr(self, key) <= 0.0:
                 yield f"model.{key}: expected more than 0, got {getattr(self, key)}; raise it"
-        if set(self.level_drift) != set(TASKS) or min(self.level_drift.values()) < 0.0:
-            yield f"model.level_drift: expected a number >= 0 for each of {TASKS}, got {self.level_drift}; mend it"
         yield from self._table_problems()
-        if set(self.task_weights) != set(TASKS) or min(self.task_weights.values()) < 0.0:
-            yield f"model.task_weights: expected a weight >= 0 for each of {TASKS}, got {self.task_weights}; mend it"
+        yield from self._task_problems()
 
     def _graph_problems(self) -> Iterator[str]:
         if not self.heads and self.graph not in GRAPHS:
@@ -130,6 +127,12 @@ class ModelConfig:
         if not found and self.cascade and graph.first_heads < len(graph.heads):
             found.append(f"model.cascade: expected heads without parents, got {'; '.join(graph.heads)}; unset it")
         yield from found
+
+    def _task_problems(self) -> Iterator[str]:
+        for key in ("level_drift", "task_weights"):
+            numbers = getattr(self, key)
+            if set(numbers) != set(TASKS) or min(numbers.values()) < 0.0:
+                yield f"model.{key}: expected a number >= 0 for each of {TASKS}, got {numbers}; mend it"
 
     def _table_problems(self) -> Iterator[str]:
         for key in ("capacities", "admission_counts", "expiries"):
