@@ -49,6 +49,15 @@ class Emitter:
         self._expire_refunds()
         self._forget_slates()
 
+    def forget(self, watermark_ms: int) -> None:
+        """At a restart: forget the slates that were forgotten at a trigger before the last.
+
+        Their entries may be there still, beside those of slates that live on. The ones of the last trigger stay until
+        everything due is fired: a refund that they took may have been left waiting.
+        """
+        self._watermark_ms = watermark_ms
+        self._forget_slates()
+
     def _credit_labels(self) -> None:
         """Give each label without a request to its user's last click on the item: all clicks before it are in."""
         strays = self._book.strays

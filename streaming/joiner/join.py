@@ -54,7 +54,7 @@ class Joiner:
         self.ledger = Ledger()
         self._windows, self._config, self._plan = windows, config, Plan(windows, config)
         self._trigger_every_ms = milliseconds(config.trigger_every)
-        self._meta = PartitionMeta(-1, Watermark(), None, FORMAT)
+        self._meta = PartitionMeta(-1, Watermark(), None, format=FORMAT)
         self.book = SlateBook(partition, self._plan, self._trigger_every_ms)
         self._outbox = Outbox(partition, self.ledger)
         parts = (self.book, self.ledger, self._outbox, windows)
@@ -107,6 +107,8 @@ class Joiner:
             self._meta = read_entry(meta_decoder, key, entries[key])
             check_format(key, self._meta.format, FORMAT)
         self.book.load(entries)
+        if self._meta.before_ms is not None:  # a refund that came later was not theirs
+            self.emitter.forget(self._meta.before_ms)
         self.book.count_stock(self.ledger)
         self.matcher.rejoin_refunds()
         self._fire()
@@ -130,7 +132,7 @@ class Joiner:
     def settle(self, offset: int) -> Iterable[Write]:
         """Give the changed entries, then the partition's own, then deletions."""
         self._meta.applied = offset
-        self._meta.triggered_ms = self.watermark_ms
+        self._meta.before_ms, self._meta.triggered_ms = self._meta.triggered_ms, self.watermark_ms
         return self.book.take_writes(self._meta)
 
     def waiting(self) -> Counter[Task]:

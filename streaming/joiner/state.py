@@ -162,6 +162,8 @@ class PartitionMeta(msgspec.Struct, array_like=True):
     watermark: Watermark
     triggered_ms: int | None
     """Watermark at the last trigger."""
+    before_ms: int | None = None
+    """Watermark at the trigger before the last: what fell due then is surely done, deletions included."""
     format: int = 1
     """Of all entries of the partition; 1 where none is given."""
 
