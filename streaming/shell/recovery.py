@@ -23,6 +23,8 @@ class CoreRecovery(Recovery):  # type: ignore[misc]
 class JobTables(TableManager):  # type: ignore[misc]
     """All tables of an application, with this recovery."""
 
+    _recovery: Any = None
+
     @property
     def recovery(self) -> Any:
         """The recovery service, made when it is first asked for."""
