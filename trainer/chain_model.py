@@ -173,7 +173,7 @@ class ChainModel:
         """Run one step; returns this rank's probabilities (N, T)."""
         batch = self._batch(mine, mode)
         with torch.set_grad_enabled(mode == "learn"):
-            output = self.network.forward(batch)
+            output = self.network.forward(batch, learning=mode == "learn")
         p_BT = output.logp_BT.detach().exp()
         if mode == "learn":
             losses_T = self._losses(output, p_BT, mine, arrived_T, rows_T)

@@ -65,8 +65,15 @@ class ShardedNetwork:
         """Names of the tables that live on this rank."""
         return tuple(self._tables)
 
-    def forward(self, batch: Batch) -> LogProbabilities:
-        """Return log p and log(1 - p), (B, T) each; every rank calls it, with any number of rows."""
+    def forward(self, batch: Batch, *, learning: bool) -> LogProbabilities:
+        """Return log p and log(1 - p), (B, T) each; every rank calls it, with any number of rows.
+
+        Args:
+            batch: this rank's rows.
+            learning: with what is noise on purpose, dropout and its like; `learn` follows.
+        """
+        if self._model.training is not learning:
+            self._model.train(learning)
         output: LogProbabilities = self._model(batch.dense_BF, batch.sparse)
         return output
 

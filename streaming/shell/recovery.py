@@ -23,7 +23,7 @@ class CoreRecovery(Recovery):  # type: ignore[misc]
 class JobTables(TableManager):  # type: ignore[misc]
     """All tables of an application, with this recovery."""
 
-    _recovery: Any
+    _recovery: Any = None
 
     @property
     def recovery(self) -> Any:
