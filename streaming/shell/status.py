@@ -10,6 +10,7 @@ from prometheus_client.core import Metric
 from springtide.contracts.errors import ExitCode
 from springtide.runtime.health import Health
 from streaming.role import Cores, Role
+from streaming.shell.commit_watch import CommitWatch
 from streaming.shell.gauges import Gauges
 from streaming.shell.hard_exit import hard_exit
 from streaming.shell.stream_app import StreamApp
@@ -19,10 +20,10 @@ class Status:
     """Reads the jobs of one application; a Prometheus collector, whose `collect` any thread may call."""
 
     def __init__(self, app: StreamApp, role: Role, health: Health, stall_seconds: float) -> None:
-        self._app, self._role, self._health, self._stall_seconds = app, role, health, stall_seconds
+        self._app, self._role, self._health = app, role, health
         self._gauges = Gauges(app)
         self._families: list[Metric] = []
-        self._behind_since: dict[TP, float] = {}
+        self._commits = CommitWatch(stall_seconds)
         REGISTRY.register(self)
 
     def collect(self) -> Iterable[Metric]:
@@ -50,11 +51,9 @@ class Status:
 
     def check_commits(self) -> None:
         """End the process when finished triggers have not been committed for too long."""
-        consumer, now = self._app.consumer, time.monotonic()
-        for job in self._app.jobs:
-            for partition, offset in list(job.released.items()):
-                tp = TP(job.topic_name, partition)
-                if consumer.confirmed.get(tp, -1) >= (self._app.released(tp) or 0):
-                    self._behind_since[tp] = now
-                elif now - self._behind_since.setdefault(tp, now) > self._stall_seconds:
-                    hard_exit(ExitCode.COMMIT_STUCK, f"{tp.topic}/{partition}: expected a commit at {offset}, got none")
+        tps = {TP(job.topic_name, partition) for job in self._app.jobs for partition in job.released}
+        released = {tp: offset for tp in tps if (offset := self._app.released(tp)) is not None}
+        for tp in self._commits.stuck(released, self._app.consumer.confirmed, time.monotonic()):
+            hard_exit(
+                ExitCode.COMMIT_STUCK, f"{tp.topic}/{tp.partition}: expected a commit at {released[tp]}, got none"
+            )
