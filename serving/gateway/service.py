@@ -49,7 +49,6 @@ class SlateService:
         self._assignments, self._popular, self._exposures = assignments, popular, exposures
         self._producer, self._deadline = producer, deadline_seconds
         self._repeats: Repeats[bytes] = Repeats(repeat_memory)
-        self._has_served = False
         self.newest_request_ms = 0
         """Newest event time of a request: the actors' clock in reports."""
 
@@ -72,11 +71,12 @@ class SlateService:
         started = time.perf_counter()
         self.newest_request_ms = max(self.newest_request_ms, request.event_time_ms)
         assigned = self._assignments.assign(request.user_id)
-        ranked = await self._ranked(request, assigned.arm)
+        # One arm may know the catalogue a moment before another: nobody is served before a fallback is there for all.
+        ready = len(self._popular) > 0
+        ranked = await self._ranked(request, assigned.arm) if ready else None
         if ranked is None:
-            metrics.REQUESTS.labels(assigned.arm, "error" if self._has_served else "not_ready").inc()
+            metrics.REQUESTS.labels(assigned.arm, "error" if ready else "not_ready").inc()
             raise NothingToServe("catalogue: expected items, got none; start what publishes topic catalogue")
-        self._has_served = True
         metrics.REQUESTS.labels(assigned.arm, "fallback" if ranked.fallback else "model").inc()
         if ranked.fallback:
             metrics.FALLBACKS.labels(ranked.fallback).inc()

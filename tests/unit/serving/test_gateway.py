@@ -110,6 +110,7 @@ class FakeProducer:
 class Rig:
     def __init__(self, **changes: Any) -> None:
         self.arm, self.producer, self.popular = FakeArm(), FakeProducer(), PopularItems()
+        self.popular.replace(["i9", "i8"])
         self.exposures = ExposureLog(
             lambda: self.producer, "events", wait_seconds=0.02, backlog=changes.pop("backlog", 10)
         )
@@ -204,15 +205,26 @@ async def test_an_arm_that_is_down_is_replaced_by_popular_items() -> None:
     assert (body["item_ids"], body["fallback"]) == (["i9"], "actor_down")
 
 
-async def test_without_any_item_the_answer_is_503_and_may_be_asked_again() -> None:
+async def test_before_any_item_is_known_the_answer_is_503_and_may_be_asked_again() -> None:
+    """Whether or not this arm knows the catalogue already: another may not, and has nothing to fall back on."""
     rig = Rig()
-    rig.arm.refuse = RankRefused("no_items", "none yet")
+    rig.popular.replace([])
+    before = counted("springtide_requests_total", arm="control", outcome="not_ready")
     answer = await rig.post()
     assert answer.status_code == 503
     assert "catalogue" in answer.json()["message"]
     assert not rig.events
-    rig.arm.refuse = None
+    assert counted("springtide_requests_total", arm="control", outcome="not_ready") == before + 1
+    rig.popular.replace(["i9"])
     assert (await rig.post()).status_code == 200
+
+
+async def test_a_request_that_excludes_all_there_is_fails_and_is_counted_so() -> None:
+    rig = Rig()
+    rig.arm.refuse = RankRefused("no_items", "none yet")
+    before = counted("springtide_requests_total", arm="control", outcome="error")
+    assert (await rig.post(exclude=["i8", "i9"])).status_code == 503
+    assert counted("springtide_requests_total", arm="control", outcome="error") == before + 1
 
 
 async def test_a_silent_broker_delays_an_answer_and_loses_nothing() -> None:
