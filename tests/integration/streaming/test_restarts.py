@@ -65,7 +65,7 @@ def owned(process: StreamProcess) -> set[int]:
 def test_workers_come_and_go_under_load(three_partitions: KafkaConfig, tmp_path: Path) -> None:
     """Bar 16: 1, 2, 3, then 1 worker. No row lost or changed; each keeps what it owns and nothing else."""
     events, streams = make_days(16, days=9, partitions=3)
-    # So many parts that some are left whenever a worker begins: it shows what it owns once a record has come.
+    # So many parts that some are left whenever a worker begins: all of it happens under load.
     with Workers(three_partitions, tmp_path, streams, parts=400, count=3) as workers:
         for number in range(3):
             workers.start(number)
