@@ -93,7 +93,7 @@ def test_where_the_share_differs_from_the_believed_one_the_bias_is_the_documente
 def test_weights_follow_the_derivations() -> None:
     p, arrived = 0.3, 0.6
     late = p * (1 - arrived)
-    expected = {
+    expected: dict[Method, list[float]] = {
         "es-dfm": [1 + late, (1 + late) * (1 - p) / (1 - p * arrived), 1 + late],
         "fnw": [(1 + p) + (1 - p) * (1 + p), (1 - p) * (1 + p), 1 + p],
         "fnc": [2, 1, 1],
@@ -102,9 +102,9 @@ def test_weights_follow_the_derivations() -> None:
         "wait": [1, 1, 1],
     }
     for method, weights in expected.items():
-        _, kinds = stream(method, p, arrived)  # type: ignore[arg-type]
+        _, kinds = stream(method, p, arrived)
         rows = stream_rows(kinds, torch.full((len(kinds), 1), p), arrived)
-        taught = lesson(method, rows)  # type: ignore[arg-type]
+        taught = lesson(method, rows)
         assert taught.weights_BT.squeeze(1).tolist() == pytest.approx(weights), method
 
 
