@@ -26,6 +26,7 @@ from springtide.contracts.tasks import TASKS, Task
 from springtide.model.delayed.phases import Method
 from springtide.model.fusion import fuse
 from springtide.model.inputs import RawColumns, columns_from_slate, lookup_columns
+from springtide.model.level import HOURS
 from springtide.model.scorer import TableScorer
 from trainer.chain_model import ChainModel
 from trainer.packing import pack
@@ -127,7 +128,8 @@ class LearningPolicy:
         self._due: list[tuple[int, str, str]] = []
         self._seen: set[str] = set()
         self._fresh: list[Sample] = []
-        self._arrived = np.ones((2, len(TASKS)))  # labels within the observation window, labels in all
+        self._arrived_KT = np.ones((HOURS, len(TASKS)))  # labels within the observation window and k hours more
+        self._labels_T = np.ones(len(TASKS))
         self._scorer: TableScorer | None = None
         self.matured = Matured()
         self.rows_learned, self.learn_seconds = 0, 0.0
@@ -300,9 +302,9 @@ class LearningPolicy:
             self._train()
 
     def _train(self) -> None:
-        arrived_T = torch.tensor(self._arrived[0] / self._arrived[1], dtype=torch.float32)
+        arrived_KT = torch.tensor(self._arrived_KT / self._labels_T, dtype=torch.float32)
         torch.set_num_threads(1)
-        outcome = self._model.run(list(pack(self._fresh, self._batch_rows)), "learn", arrived_T, exhausted=True)
+        outcome = self._model.run(list(pack(self._fresh, self._batch_rows)), "learn", arrived_KT, exhausted=True)
         for batch in outcome.scored:
             start = 0
             for sample in batch.samples:
@@ -325,8 +327,9 @@ class LearningPolicy:
         self.matured.progressive += slate.predicted_NT.tolist()
         for column, task in enumerate(TASKS):
             delays = [at - slate.sample.impression_time_ms for at in slate.label_ms[task].values()]
-            self._arrived[0, column] += sum(delay <= self._observation_ms for delay in delays)
-            self._arrived[1, column] += len(delays)
+            ages_K = self._observation_ms + HOUR_MS * np.arange(HOURS)
+            self._arrived_KT[:, column] += np.searchsorted(np.sort(delays), ages_K, side="right")
+            self._labels_T[column] += len(delays)
 
     @staticmethod
     def _labels(slate: Slate) -> dict[Task, list[int]]:

@@ -32,6 +32,7 @@ from springtide.model.config import ModelConfig
 from springtide.model.dense_network import DenseNetwork
 from springtide.model.embeddings import initial_table
 from springtide.model.inputs import columns_from_samples, columns_from_slate
+from springtide.model.level import HOURS
 from springtide.model.presets import names, preset
 from springtide.model.scorer import TableScorer
 from springtide.runtime.config import LabelsConfig
@@ -98,8 +99,8 @@ def measure_cost(group: Any, times: int) -> list[dict[str, Any]]:
     samples = made_up_samples(400)
     chain = ChainModel(config, group, "es-dfm")
     batches = [samples[start : start + BATCH_ROWS // 10] for start in range(0, 400, BATCH_ROWS // 10)]
-    arrived_T = torch.full((len(TASKS),), 0.5)
-    learn = cpu_seconds(lambda: chain.run(batches, "learn", arrived_T, exhausted=True), max(times // 20, 2))
+    arrived_KT = torch.full((HOURS, len(TASKS)), 0.5)
+    learn = cpu_seconds(lambda: chain.run(batches, "learn", arrived_KT, exhausted=True), max(times // 20, 2))
     columns = cpu_seconds(lambda: columns_from_samples(samples), max(times // 20, 2))
     features, ids = slate(np.random.default_rng(2), CANDIDATES), [f"i{item}" for item in range(CANDIDATES)]
     rows = {name: np.zeros(CANDIDATES, np.int64) for name in ("item_id", "category", "position")}

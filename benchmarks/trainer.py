@@ -19,6 +19,7 @@ from benchmarks.models import bar, made_up_samples
 from springtide.contracts.codec import encode
 from springtide.contracts.samples import Sample
 from springtide.contracts.topics import DAY_MS
+from springtide.model.level import HOURS
 from springtide.model.presets import preset
 from springtide.runtime.config import KafkaConfig
 from trainer.chain_model import ChainModel
@@ -59,17 +60,17 @@ def measure(quick: bool) -> list[dict[str, Any]]:
     payloads = [encode(sample) for sample in samples]
     meeting = Meeting(rank=0, world_size=1, host="127.0.0.1", port=0, timeout=timedelta(seconds=60))
     chain = ChainModel(preset(), join_group(meeting), "es-dfm")
-    arrived_T = torch.tensor(ARRIVED)
-    chain.run(list(pack(samples[:200], 500)), "learn", arrived_T, True)
+    arrived_KT = torch.tensor(ARRIVED).expand(HOURS, -1)
+    chain.run(list(pack(samples[:200], 500)), "learn", arrived_KT, True)
 
     results = [bar("intake_rows_per_cpu_s", rows / cpu_seconds(lambda: intake(payloads)), 50_000, "1/s", at_least=True)]
     for batch_rows in (256, 512, 1024):
         batches = list(pack(samples, batch_rows))
-        seconds = cpu_seconds(lambda: chain.run(batches, "learn", arrived_T, True))  # noqa: B023 -- called at once
+        seconds = cpu_seconds(lambda: chain.run(batches, "learn", arrived_KT, True))  # noqa: B023 -- called at once
         limit = 10_000 if batch_rows >= 512 else 5_000
         results.append(bar(f"learn_rows_per_cpu_s_{batch_rows}", rows / seconds, limit, "1/s", at_least=True))
     batches = list(pack(samples, 1024))
-    seconds = cpu_seconds(lambda: chain.run(batches, "score", arrived_T, True))
+    seconds = cpu_seconds(lambda: chain.run(batches, "score", arrived_KT, True))
     results.append(bar("score_rows_per_cpu_s_1024", rows / seconds, 20_000, "1/s", at_least=True))
     seconds = cpu_seconds(lambda: chain.load_local_state(chain.local_state()))
     results.append(bar("copy_model_cpu_s", seconds, 1.0, "s", at_least=False))

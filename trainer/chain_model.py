@@ -21,7 +21,7 @@ from springtide.model.graph import LogProbabilities
 from springtide.model.id_table import IdTable
 from springtide.model.initial import initial_vectors
 from springtide.model.inputs import FEATURES, RawColumns, columns_from_samples, lookup_columns
-from springtide.model.level import early_evidence
+from springtide.model.level import HOURS, evidence
 from springtide.model.loss import task_losses
 from springtide.model.targets import FINAL, WHOLE, Targets, targets_from_samples
 from springtide.runtime.settings import milliseconds
@@ -82,13 +82,14 @@ class ChainModel:
         self._touched = {table: torch.zeros(config.capacities[table], dtype=torch.uint8) for table in TABLES}
         self._expired_hour = 0
 
-    def run(self, batches: Sequence[Sequence[Sample]], mode: Mode, arrived_T: Tensor, exhausted: bool) -> Outcome:
+    def run(self, batches: Sequence[Sequence[Sample]], mode: Mode, arrived_KT: Tensor, exhausted: bool) -> Outcome:
         """Score this rank's batches and, in mode `learn`, learn each right after; every rank calls it together.
 
         Args:
             batches: of whole slates; a rank may have none.
             mode: `score` changes nothing.
-            arrived_T: share of each task's labels that come within the observation window, 0 to 1.
+            arrived_KT: share of each task's labels that come within the observation window and k hours more, 0 to 1;
+                NaN while unknown: then `es-dfm` has weights of 1, which is `vanilla`, and levels wait.
             exhausted: this rank has nothing more to read for now.
         """
         columns = [columns_from_samples(batch) for batch in batches]
@@ -106,19 +107,20 @@ class ChainModel:
         if mode == "learn":
             self._update_ids(everyone, newest_ms)
         scored = []
-        evidence_2T = torch.zeros(2, len(TASKS), dtype=torch.float64)
+        evidence_2KT = torch.zeros(2, HOURS, len(TASKS), dtype=torch.float64)
         for step, rows_T in enumerate(_rows_per_step(everyone)):
             mine = (columns[step], targets[step]) if step < len(batches) else None
-            probabilities_NT = self._step(mine, mode, arrived_T, rows_T)
+            probabilities_NT = self._step(mine, mode, arrived_KT[0].nan_to_num(1.0), rows_T)
             if mine is not None and follows:
-                p_NT = torch.from_numpy(probabilities_NT)
-                evidence_2T += early_evidence(targets[step], self._first_phase, p_NT, arrived_T)
+                p_NT, times_N = torch.from_numpy(probabilities_NT), columns[step].time_S[columns[step].slate_N]
+                evidence_2KT += evidence(targets[step], times_N, newest_ms, self._first_phase, p_NT)
             if mine is not None:
                 scored.append(
                     ScoredBatch(samples=batches[step], targets=targets[step], probabilities_NT=probabilities_NT)
                 )
         if follows:
-            self.network.follow(sum_over_ranks(evidence_2T), newest_ms)
+            told_KT = torch.ones_like(arrived_KT) if self._first_phase == FINAL else arrived_KT
+            self.network.follow(sum_over_ranks(evidence_2KT), newest_ms, told_KT)
         return Outcome(
             scored=scored,
             steps=max(len(other.rows_ST) for other in everyone),

@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from springtide.contracts.features import FEAST_FOLDER
 from springtide.contracts.tasks import TASKS
 from springtide.contracts.topics import DEAD_LETTER, HOUR_MS, MODEL_UPDATES, SAMPLES
 from springtide.model.config import ModelConfig
+from springtide.model.level import HOURS
 from springtide.model.presets import preset
 from springtide.quality.task_quality import QualityReport
 from springtide.runtime.clock import Clock, SystemClock
@@ -234,7 +236,9 @@ class Driver:
         """Judge the minute chain by its newest rows; a day's base is judged by its finite values and golden scores."""
         if chain != "minute":
             return ""
-        arrived = dict(zip(TASKS, self._arrived(), strict=True))
+        arrived: dict[str, float] = {
+            task: 1.0 if isnan(share) else share for task, share in zip(TASKS, self._arrived()[0], strict=True)
+        }
         closed = [task for task in TASKS if self._labels.attribution[task] <= self._labels.observed_age]
         reports: dict[str, QualityReport] = {
             task: self._progress.quality(
@@ -242,7 +246,7 @@ class Driver:
             ).report()
             for task in TASKS
         }
-        return refusal(reports, {task: 1.0 if task in closed else arrived[task] for task in TASKS}, self._config)
+        return refusal(reports, arrived, self._config)
 
     def _metrics(self, chain: str) -> dict[str, float]:
         return {
@@ -251,9 +255,9 @@ class Driver:
             for name, value in figures(self._progress.quality(chain, task, "matured").report()).items()
         }
 
-    def _arrived(self) -> list[float]:
-        shares = self._progress.arrived(milliseconds(self._labels.observed_age))
-        self._gauges.arrived(dict(zip(TASKS, shares, strict=True)))
+    def _arrived(self) -> list[list[float]]:
+        shares = self._progress.arrived(milliseconds(self._labels.observed_age), HOURS)
+        self._gauges.arrived({task: share for task, share in zip(TASKS, shares[0], strict=True) if not isnan(share)})
         return shares
 
     def _call(self, method: str, *arguments: Any) -> CallReport:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from springtide.contracts.bundle import ModelUpdate
 from springtide.contracts.tasks import TASKS
@@ -96,16 +97,15 @@ class Progress:
         """Return a chain's figures for a task."""
         return self.books[chain].pooled(task, maturity, window_ms=window_ms)
 
-    def arrived(self, observed_age_ms: int) -> list[float]:
-        """Return per task the share of labels that come within the observation window; 1 while nothing is known.
-
-        With 1 the weights of `es-dfm` are all 1, which is the method `vanilla`.
-        """
-        shares = []
-        for task in TASKS:
+    def arrived(self, observed_age_ms: int, hours: int = 1) -> list[list[float]]:
+        """Return per hour after the observation window and task the share of labels that come; NaN while unknown."""
+        ages_ms = observed_age_ms + HOUR_MS * np.arange(hours)
+        shares_KT = np.ones((hours, len(TASKS)))
+        for column, task in enumerate(TASKS):
             curve = self.curves[task]
-            known = curve.completeness([observed_age_ms]) if curve.count >= FEW_LABELS else None
-            shares.append(1.0 if known is None else float(known[0]))
+            known_K = curve.completeness(ages_ms) if curve.count >= FEW_LABELS else None
+            shares_KT[:, column] = np.where(ages_ms < curve.window_ms, np.nan, 1.0) if known_K is None else known_K
+        shares: list[list[float]] = shares_KT.tolist()
         return shares
 
     def to_dict(self) -> dict[str, Any]:

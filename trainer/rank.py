@@ -66,13 +66,13 @@ class Rank:
         self._feed.source.open()
         return {chain: list(model.network.owned) for chain, model in self._chains.items()}
 
-    def live(self, arrived_T: Sequence[float]) -> CallReport:
+    def live(self, arrived_KT: Sequence[Sequence[float]]) -> CallReport:
         """Read on; the minute chain, if it runs, scores and learns the fast rows."""
         intake = self._read_live()
         batches = list(pack(intake.fast, self._config.batch_rows)) if "minute" in self._chains else []
         report = CallReport()
         if "minute" in self._chains:
-            report, scored = self._step("minute", "learn", arrived_T, batches, True)
+            report, scored = self._step("minute", "learn", arrived_KT, batches, True)
             self._scores.add("minute", scored)
             for batch in scored:
                 self._hold(batch)
@@ -126,12 +126,12 @@ class Rank:
         """Let go of where the days before lie."""
         self._feed.close_days_before(day)
 
-    def step_rows(self, chain: str, mode: Mode, arrived_T: Sequence[float]) -> CallReport:
+    def step_rows(self, chain: str, mode: Mode, arrived_KT: Sequence[Sequence[float]]) -> CallReport:
         """Step over the next of the rows in line."""
         rows = self._config.batch_rows * self._config.steps_per_call
         samples = _take_rows(self._rows, rows)
         batches = list(pack(samples, self._config.batch_rows))
-        report, scored = self._step(chain, mode, arrived_T, batches, not samples)
+        report, scored = self._step(chain, mode, arrived_KT, batches, not samples)
         if mode == "score":
             self._scores.add(chain, scored)
             judged = [judge_now(batch.samples, batch.targets, batch.probabilities_NT) for batch in scored]
@@ -175,9 +175,14 @@ class Rank:
                 return whole
 
     def _step(
-        self, chain: str, mode: Mode, arrived_T: Sequence[float], batches: Sequence[Sequence[Sample]], exhausted: bool
+        self,
+        chain: str,
+        mode: Mode,
+        arrived_KT: Sequence[Sequence[float]],
+        batches: Sequence[Sequence[Sample]],
+        exhausted: bool,
     ) -> tuple[CallReport, list[ScoredBatch]]:
-        arrived = torch.tensor(arrived_T, dtype=torch.float32)
+        arrived = torch.tensor(arrived_KT, dtype=torch.float32)
         outcome = self._chains[chain].run(batches, mode, arrived, exhausted)
         report = CallReport(steps=outcome.steps, newest_ms=outcome.newest_ms, exhausted=outcome.exhausted)
         times = [sample.impression_time_ms for batch in batches for sample in batch]

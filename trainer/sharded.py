@@ -87,9 +87,9 @@ class ShardedNetwork:
         loss.backward()  # type: ignore[no-untyped-call]
         self._adam.step()
 
-    def follow(self, evidence_2T: Tensor, newest_ms: int) -> None:
+    def follow(self, evidence_2KT: Tensor, newest_ms: int, arrived_KT: Tensor) -> None:
         """Move the levels by what all ranks have seen; every rank calls it with the same numbers."""
-        _dense_part(self._model).level.follow(evidence_2T, newest_ms, self._level_drift_T)
+        _dense_part(self._model).level.follow(evidence_2KT, newest_ms, arrived_KT, self._level_drift_T)
 
     def reset_rows(self, table: str, rows: Any, vectors_RD: Any) -> None:
         """Give re-used rows a clean vector and a clean optimizer state; only the owner does anything."""

@@ -16,6 +16,7 @@ from springtide.model.bundle import apply_delta, read_bundle, start_state
 from springtide.model.config import ModelConfig
 from springtide.model.initial import initial_vectors
 from springtide.model.inputs import columns_from_samples
+from springtide.model.level import HOURS
 from springtide.model.scorer import Scorer
 from springtide.runtime.config import KafkaConfig
 from trainer.bundle_writer import BundleWriter
@@ -30,7 +31,7 @@ from trainer.publisher import next_manifest
 from trainer.rank_state import save_rank
 from trainer.sample_source import SampleSource
 
-ARRIVED_T = torch.tensor([1.0, 1.0, 0.6])
+ARRIVED_KT = torch.tensor([1.0, 1.0, 0.6]).expand(HOURS, -1)
 CONFIG = dataclasses.replace(
     ModelConfig(), capacities={**ModelConfig().capacities, "user": 50, "item": 60}, dense_learning_rate=0.005
 )
@@ -48,7 +49,7 @@ def chain(group: Any) -> ChainModel:
 
 
 def learn(chain: ChainModel, rows: list[Any]) -> None:
-    chain.run(list(pack([row for row in rows if row.phase != "final"], 128)), "learn", ARRIVED_T, True)
+    chain.run(list(pack([row for row in rows if row.phase != "final"], 128)), "learn", ARRIVED_KT, True)
 
 
 def publish(writer: BundleWriter, chain: ChainModel, kind: Any, progress: ChainProgress) -> Any:
@@ -79,7 +80,7 @@ def test_base_and_deltas_are_the_model_bit_for_bit(chain: ChainModel, world: Any
     assert all(torch.equal(state.dense[name], tensor) for name, tensor in chain.network.dense().items())
 
     rows = world.closed_day(5)[:100]
-    scored = chain.run(list(pack(rows, 128)), "score", ARRIVED_T, True).scored
+    scored = chain.run(list(pack(rows, 128)), "score", ARRIVED_KT, True).scored
     trained_NT = np.concatenate([batch.probabilities_NT for batch in scored])
     served_NT = Scorer(state).score(columns_from_samples(rows))
     assert np.allclose(trained_NT, served_NT, atol=1e-6)
@@ -89,7 +90,7 @@ def test_scoring_changes_nothing(chain: ChainModel, world: Any) -> None:
     rows = world.rows(0, 1)
     learn(chain, rows[:200])
     before = chain.local_state()
-    chain.run(list(pack(rows[200:400], 128)), "score", ARRIVED_T, True)
+    chain.run(list(pack(rows[200:400], 128)), "score", ARRIVED_KT, True)
     after = chain.local_state()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
