@@ -106,7 +106,9 @@ class DriftDetector:
         for block in self._cutter.cut(probabilities_N, labels_N, times):
             self.rows_seen += block.rows
             if self._feed(block):
-                self.alarms.append(self._alarm(block))
+                alarm = self._alarm(block)
+                if self._away(alarm):
+                    self.alarms.append(alarm)
                 self._start(from_ms=block.end_ms, silent_ms=self.config.cooldown_ms)
         return self.alarms[before:]
 
@@ -143,6 +145,16 @@ class DriftDetector:
             statistic=self._test.statistic,
             rows_seen=self.rows_seen,
         )
+
+    def _away(self, alarm: DriftAlarm) -> bool:
+        """Tell whether labels moved away from predictions; towards them is a model that has learned, no drift.
+
+        ADWIN does not date the change well enough to tell.
+        """
+        if alarm.method == "adwin":
+            return True
+        off = alarm.observed_over_expected - 1.0
+        return (off if alarm.direction == "up" else -off) > self.config.tolerated_shift / 2.0
 
     def to_dict(self) -> State:
         """Return the state as JSON-able values; the test itself is restored by replaying its blocks."""

@@ -72,6 +72,16 @@ def test_a_change_of_forty_percent_is_found_in_time(task: str, bar_days: float, 
     assert np.sort(delays)[-2] <= bar_days
 
 
+@pytest.mark.parametrize(("before", "alarms"), [(0.6, 0), (1.0, 1)])
+def test_a_model_that_learns_to_predict_right_raises_no_alarm(before: float, alarms: int) -> None:
+    """Labels rise from `before` of the predictions by 0.4 of these: to 1.0, or away from it."""
+    p, _, times = week("purchase", 3, wander=0.0)
+    rng = np.random.default_rng(5)
+    share = np.where(times < DRIFT_DAY * DAY_MS, before, before + 0.4)
+    labels = rng.random(len(p)) < p * share
+    assert len(watch((p, labels, times)).alarms) == alarms
+
+
 def test_nothing_fires_in_the_warm_up() -> None:
     p, labels, times = week("click", 0)
     labels = labels | (times > 0.8 * DAY_MS) & (np.random.default_rng(0).random(len(p)) < 0.1)
