@@ -113,6 +113,20 @@ PRESETS: Final[dict[str, Preset]] = {
         graph="independent",
         changes={"cascade": True},
     ),
+    "bpr": Preset(
+        summary="what was chosen above what was not, pair by pair within a slate",
+        source="Rendle et al. 2009",
+        backbone="shared-bottom",
+        graph="independent",
+        changes={"slate_loss": "bpr"},
+    ),
+    "listwise": Preset(
+        summary="a slate's items against each other at once, by softmax or ListMLE (`list_loss`)",
+        source="Cao et al. 2007; Xia et al. 2008",
+        backbone="shared-bottom",
+        graph="independent",
+        changes={"slate_loss": "listwise"},
+    ),
 }
 """By name, the default first."""
 
