@@ -55,6 +55,7 @@ def list_mle(scores_B: Tensor, labels_B: Tensor, slate_B: Tensor, judged_B: Tens
     here a group of equal labels is drawn from itself and all below it, each of its items against all of them, which
     is Breslow's form and does not depend on how rows are sorted. Items of the lowest label are drawn last and add
     nothing. With labels that all differ it is the plain ListMLE. Divided by the number of items that add a term.
+    With labels of 0 and 1 it is the softmax loss; the two part ways where labels have grades.
     """
     rivals_BB = _together(slate_B, judged_B) & (labels_B.unsqueeze(0) <= labels_B.unsqueeze(1))
     below_BB = rivals_BB & (labels_B.unsqueeze(0) < labels_B.unsqueeze(1))

@@ -167,7 +167,7 @@ def test_every_method_of_delayed_feedback_learns(group: Any, world: Any, method:
 
 
 @pytest.mark.parametrize(("name", "list_loss"), [("bpr", "softmax"), ("listwise", "softmax"), ("listwise", "list-mle")])
-def test_slate_losses_learn_the_order_within_slates(group: Any, world: Any, name: str, list_loss: str) -> None:
+def test_slate_losses_learn_the_order_and_keep_the_level(group: Any, world: Any, name: str, list_loss: str) -> None:
     model = ChainModel(preset(name, dataclasses.replace(CONFIG, list_loss=list_loss)), group, "wait")
     model.run(list(pack(world.closed_day(0), 128)), "learn", ARRIVED_T, True)
     scored = model.run(list(pack(world.closed_day(1)[:200], 128)), "score", ARRIVED_T, True).scored
@@ -177,3 +177,4 @@ def test_slate_losses_learn_the_order_within_slates(group: Any, world: Any, name
     pairs = clicked_N[:, None] & ~clicked_N[None, :] & (slate_N[:, None] == slate_N[None, :])
     right = (p_N[:, None] > p_N[None, :])[pairs].mean()
     assert right > 0.7
+    assert p_N.mean() == pytest.approx(clicked_N.mean(), rel=0.3)

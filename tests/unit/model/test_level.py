@@ -47,6 +47,7 @@ def test_evidence_is_first_rows_alone_and_the_share_that_has_come() -> None:
         phase_N=np.array([WHOLE, WHOLE, CORRECTED], np.int8),
         told_NT=np.zeros((3, 3), np.bool_),
         sampling_N=np.array([1, 5, 1], np.float32),  # of rows like the second one in five was kept
+        price_N=np.zeros(3, np.float32),
     )
     p_NT = torch.full((3, 3), 0.2)
     seen_T, expected_T = early_evidence(targets, WHOLE, p_NT, torch.tensor([0.5, 0.5, 0.25]))

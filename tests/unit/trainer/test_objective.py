@@ -53,7 +53,7 @@ def counts(objective: Objective, parts: list[Taught]) -> StepCounts:
     )
 
 
-@pytest.mark.parametrize("name", ["mmoe", "bpr", "listwise"])
+@pytest.mark.parametrize("name", ["mmoe", "bpr", "listwise", "sample-weighting"])
 def test_the_mean_over_ranks_is_the_whole_batch_s(name: str) -> None:
     config = preset(name)
     alone, shared = Objective(config, "vanilla", 1), Objective(config, "vanilla", 2)
@@ -89,3 +89,19 @@ def test_a_rank_without_rows_has_a_gradient_of_zero() -> None:
     loss = objective.losses(said(logits_BT), None, ALL_T, nothing).sum()
     (gradient_BT,) = torch.autograd.grad(loss, logits_BT)
     assert (gradient_BT == 0).all()
+
+
+def test_sample_weighting_takes_each_impression_once_and_each_label_as_it_comes() -> None:
+    config = preset("sample-weighting")
+    late = sample("a", [1], "corrected")
+    for method, samples in (
+        ("vanilla", [SAMPLES[0], late, sample("a", [1, 0, 0], "final")]),
+        ("defer", [SAMPLES[0], late, sample("a", [1, 0, 0], "final")]),
+        ("vanilla", [SAMPLES[0], late]),
+    ):
+        objective, rows = Objective(config, method, 1), taught(samples)
+        output = said(LOGITS_BT[: len(rows[0])])
+        found_T = objective.losses(output, rows, ALL_T, StepCounts(rows_T=torch.tensor([3, 0, 4]), slates_T=ALL_T))
+        negatives = output.log1mp_BT[:3, 0].sum()
+        positives = (1.0 * output.logp_BT[0, 0]) + (1.0 * output.logp_BT[3, 0])  # both rows hold a closed click
+        assert found_T.tolist() == pytest.approx([-float(negatives + positives) / 4, 0.0, 0.0])
