@@ -15,19 +15,17 @@ from springtide.contracts.topics import HOUR_MS
 from springtide.model.batch import Batch, make_batch
 from springtide.model.config import TABLES, ModelConfig
 from springtide.model.delayed.phases import Method
-from springtide.model.delayed.registry import BY_NAME, lesson
-from springtide.model.delayed.rows import StreamRows
-from springtide.model.graph import LogProbabilities
 from springtide.model.id_table import IdTable
 from springtide.model.initial import initial_vectors
-from springtide.model.inputs import FEATURES, RawColumns, columns_from_samples, lookup_columns
+from springtide.model.inputs import FEATURES, columns_from_samples, lookup_columns
 from springtide.model.level import HOURS, evidence
-from springtide.model.loss import task_losses
 from springtide.model.targets import FINAL, WHOLE, Targets, targets_from_samples
 from springtide.runtime.settings import milliseconds
+from trainer.objective import Objective, StepCounts, Taught
 from trainer.observations import Announcement, observe_all, summarize
 from trainer.process_group import gather_messages, sum_over_ranks, union_of_masks
 from trainer.sharded import ShardedNetwork, Tensors
+from trainer.task_weighting import make_weighting
 
 Floats = NDArray[np.float32]
 Mode = Literal["learn", "score"]
@@ -67,10 +65,9 @@ class ChainModel:
     def __init__(self, config: ModelConfig, group: Any, method: Method, observed_age_ms: int | None = None) -> None:
         self.config = config
         self.network = ShardedNetwork(config, group)
-        self._method, self._observed_age_ms = method, observed_age_ms
+        self._objective, self._observed_age_ms = Objective(config, method, group.size()), observed_age_ms
         self._first_phase = FINAL if method == "wait" else WHOLE
-        self._world_size = group.size()
-        self._task_weights_T = torch.tensor([config.task_weights[task] for task in TASKS])
+        self._weighting = make_weighting(config, self.network, group)
         self.ids = {
             table: IdTable(
                 capacity=config.capacities[table],
@@ -96,7 +93,8 @@ class ChainModel:
         targets = [targets_from_samples(batch, self._observed_age_ms) for batch in batches]
         newest_ms = max((int(part.time_S.max()) for part in columns), default=0)
         own = Announcement(
-            rows_ST=[self._believed(part).sum(dim=0).tolist() for part in targets],
+            rows_ST=[self._objective.rows(part) for part in targets],
+            slates_ST=[self._objective.slates(*part) for part in zip(columns, targets, strict=True)],
             newest_ms=newest_ms,
             exhausted=exhausted,
             tables=summarize(columns) if mode == "learn" else {},
@@ -108,9 +106,9 @@ class ChainModel:
             self._update_ids(everyone, newest_ms)
         scored = []
         evidence_2KT = torch.zeros(2, HOURS, len(TASKS), dtype=torch.float64)
-        for step, rows_T in enumerate(_rows_per_step(everyone)):
+        for step, counts in enumerate(_counts_per_step(everyone)):
             mine = (columns[step], targets[step]) if step < len(batches) else None
-            probabilities_NT = self._step(mine, mode, arrived_KT[0].nan_to_num(1.0), rows_T)
+            probabilities_NT = self._step(mine, mode, arrived_KT[0].nan_to_num(1.0), counts)
             if mine is not None and follows:
                 p_NT, times_N = torch.from_numpy(probabilities_NT), columns[step].time_S[columns[step].slate_N]
                 evidence_2KT += evidence(targets[step], times_N, newest_ms, self._first_phase, p_NT)
@@ -138,7 +136,7 @@ class ChainModel:
 
     def local_state(self) -> Tensors:
         """Return all that this rank holds; id tables are equal on every rank."""
-        state = self.network.local_state()
+        state = self.network.local_state() | self._weighting.state()
         for table, ids in self.ids.items():
             state |= {f"ids.{table}.{part}": torch.from_numpy(array) for part, array in ids.to_arrays().items()}
         return state
@@ -146,6 +144,7 @@ class ChainModel:
     def load_local_state(self, state: Tensors) -> None:
         """Become what `local_state` returned, of any number of ranks laid together. What changed since is forgotten."""
         self.network.load_local_state(state)
+        self._weighting.load_state(state)
         for table, ids in self.ids.items():
             prefix = f"ids.{table}."
             ids.load_arrays(
@@ -153,10 +152,6 @@ class ChainModel:
             )
             ids.take_journal()
             self._touched[table].zero_()
-
-    def _believed(self, targets: Targets) -> Tensor:
-        maturity_NT, told_NT = torch.from_numpy(targets.maturity_NT), torch.from_numpy(targets.told_NT)
-        return BY_NAME[self._method].believed(maturity_NT, told_NT)
 
     def _update_ids(self, everyone: Sequence[Announcement], newest_ms: int) -> None:
         observe_all(self.ids, everyone)
@@ -171,38 +166,19 @@ class ChainModel:
                 self.network.reset_rows(table, rows, vectors_RD)
                 self._touched[table][torch.from_numpy(rows)] = 1
 
-    def _step(self, mine: tuple[RawColumns, Targets] | None, mode: Mode, arrived_T: Tensor, rows_T: Tensor) -> Floats:
+    def _step(self, mine: Taught | None, mode: Mode, arrived_T: Tensor, counts: StepCounts) -> Floats:
         """Run one step; returns this rank's probabilities (N, T)."""
         batch = self._batch(mine, mode)
         with torch.set_grad_enabled(mode == "learn"):
             output = self.network.forward(batch, learning=mode == "learn")
         p_BT = output.logp_BT.detach().exp()
         if mode == "learn":
-            losses_T = self._losses(output, p_BT, mine, arrived_T, rows_T)
-            self.network.learn((losses_T * self._task_weights_T).sum() + self.network.extra_loss())
+            losses_T = self._objective.losses(output, mine, arrived_T, counts)
+            self.network.learn(self._weighting.combine(losses_T, counts.rows_T > 0) + self.network.extra_loss())
         scores: Floats = p_BT.numpy()
         return scores
 
-    def _losses(
-        self,
-        output: LogProbabilities,
-        p_BT: Tensor,
-        mine: tuple[RawColumns, Targets] | None,
-        arrived_T: Tensor,
-        rows_T: Tensor,
-    ) -> Tensor:
-        """Return each task's loss, (T,), scaled so that its mean over ranks is the mean over all ranks' rows."""
-        if mine is None:  # one row that teaches nothing, but every rank must go backward
-            return output.logp_BT.sum(dim=0) * 0.0
-        targets = mine[1]
-        rows = StreamRows.of(targets, p_BT, arrived_T)
-        taught = lesson(self._method, rows, torch.from_numpy(targets.sampling_N))
-        # DDP and TorchRec average gradients over ranks as if all had equally many rows: undo that.
-        share_T: Tensor = (taught.weights_BT > 0.0).sum(dim=0) * self._world_size / rows_T.clamp(min=1)
-        seen = BY_NAME[self._method].seen(output, rows)
-        return task_losses(seen, taught.labels_BT, taught.weights_BT) * share_T
-
-    def _batch(self, mine: tuple[RawColumns, Targets] | None, mode: Mode) -> Batch:
+    def _batch(self, mine: Taught | None, mode: Mode) -> Batch:
         if mine is None:
             return Batch.empty(1)
         columns, targets = mine
@@ -213,7 +189,11 @@ class ChainModel:
         return make_batch(columns, rows, targets.labels_NT)
 
 
-def _rows_per_step(everyone: Sequence[Announcement]) -> Iterator[Tensor]:
-    """Yield the unmasked rows of all ranks per task, (T,), step by step."""
+def _counts_per_step(everyone: Sequence[Announcement]) -> Iterator[StepCounts]:
+    """Yield what all ranks' batches hold together, step by step."""
     for step in range(max(len(other.rows_ST) for other in everyone)):
-        yield torch.tensor([other.rows_ST[step] for other in everyone if step < len(other.rows_ST)]).sum(dim=0)
+        told = [other for other in everyone if step < len(other.rows_ST)]
+        yield StepCounts(
+            rows_T=torch.tensor([other.rows_ST[step] for other in told]).sum(dim=0),
+            slates_T=torch.tensor([other.slates_ST[step] for other in told]).sum(dim=0),
+        )

@@ -33,6 +33,8 @@ class Announcement(msgspec.Struct, frozen=True):
     exhausted: bool
     """The rank's feed has nothing more for now."""
     tables: dict[str, TableObservations]
+    slates_ST: list[list[int]] = []
+    """Slates with two unmasked rows or more per step and task, where the model has a slate loss."""
 
 
 def summarize(columns: Sequence[RawColumns]) -> dict[str, TableObservations]:

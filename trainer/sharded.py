@@ -12,7 +12,7 @@ import torch
 from fbgemm_gpu.split_embedding_configs import EmbOptimType
 from torch import Tensor, nn
 from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
-from torchrec.distributed.model_parallel import DistributedModelParallel
+from torchrec.distributed.model_parallel import DefaultDataParallelWrapper, DistributedModelParallel
 from torchrec.distributed.planner import EmbeddingShardingPlanner, Topology
 from torchrec.distributed.planner.types import ParameterConstraints
 from torchrec.distributed.types import ShardingEnv
@@ -90,6 +90,15 @@ class ShardedNetwork:
     def follow(self, evidence_2KT: Tensor, newest_ms: int, arrived_KT: Tensor) -> None:
         """Move the levels by what all ranks have seen; every rank calls it with the same numbers."""
         _dense_part(self._model).level.follow(evidence_2KT, newest_ms, arrived_KT, self._level_drift_T)
+
+    def shared_gradients(self, losses_T: Tensor) -> Tensor:
+        """Return each loss's gradient by the backbone's parameters on this rank, (T, P); `learn` may follow."""
+        shared = [parameter for name, parameter in self._dense.items() if name.startswith("backbone.")]
+        rows = []
+        for loss in losses_T:
+            parts = torch.autograd.grad(loss, shared, retain_graph=True, materialize_grads=True)
+            rows.append(torch.cat([part.flatten() for part in parts]))
+        return torch.stack(rows)
 
     def reset_rows(self, table: str, rows: Any, vectors_RD: Any) -> None:
         """Give re-used rows a clean vector and a clean optimizer state; only the owner does anything."""
@@ -169,6 +178,8 @@ def _shard(network: nn.Module, config: ModelConfig, group: Any) -> Any:
             device=torch.device("cpu"),
             plan=planner.collective_plan(network, [sharder], group),
             sharders=[sharder],
+            # DDP's static graph takes the first backward pass for the one that learns; pe-ltr runs others before it
+            data_parallel_wrapper=DefaultDataParallelWrapper(static_graph=config.weighting != "pe-ltr"),
         )
 
 

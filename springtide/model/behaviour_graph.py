@@ -12,6 +12,9 @@ Derivation. A behaviour happens where one of its heads' conditions hold and that
 behaviours themselves, so by substitution this is a Boolean function of the heads alone. Expanding it head by head,
 f = (not h) f[h=0] + h f[h=1] (Shannon 1949), with parents first, gives disjoint paths to yes and to no, each a
 product of head outcomes. Above: p(purchase) = y1 (1 - y2) y4 + y1 y2 y3, and the three paths of its complement.
+
+A line `behaviour = other` makes no head: the behaviour is told by the other's probability, as where one score stands
+for all tasks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -77,9 +80,15 @@ class BehaviourGraph:
     @cached_property
     def nodes(self) -> tuple[Head, ...]:
         """The heads, sorted by depth and then as declared."""
-        nodes = [Head.parse(line) for line in self.lines]
+        nodes = self._declared
         depths = _depths(nodes)
         return tuple(sorted(nodes, key=lambda node: _depth(node, depths)))
+
+    @cached_property
+    def told_by(self) -> dict[str, str]:
+        """Behaviours without a head of their own, and the behaviour whose probability they share."""
+        pairs = (line.partition("=") for line in self.lines if "=" in line)
+        return {behaviour.strip(): other.strip() for behaviour, _, other in pairs}
 
     @cached_property
     def heads(self) -> tuple[str, ...]:
@@ -116,9 +125,9 @@ class BehaviourGraph:
         Args:
             where: names the graph at the start of each sentence.
         """
-        known = {Head.parse(line).behaviour for line in self.lines}
+        known = {node.behaviour for node in self._declared}
         found = [*self._line_problems(where, known), *self._task_problems(where, known)]
-        if not found and (cycle := _cycle([Head.parse(line) for line in self.lines])):
+        if not found and (cycle := _cycle(self._declared)):
             found.append(
                 f"{where}: expected behaviours that follow one another, got the cycle {' -> '.join(cycle)}; cut it"
             )
@@ -126,7 +135,10 @@ class BehaviourGraph:
 
     def _line_problems(self, where: str, known: set[str]) -> Iterator[str]:
         seen = set()
-        for node in (Head.parse(line) for line in self.lines):
+        for behaviour, other in self.told_by.items():
+            if other not in known or behaviour in known:
+                yield f"{where}: '{behaviour} = {other}': expected one without a head and one with; mend the line"
+        for node in self._declared:
             place = f"{where}: {node.name!r}"
             if not node.behaviour or node.behaviour.startswith(_NO):
                 yield f"{place}: expected `behaviour | parent, no parent`, got no behaviour; write its name first"
@@ -141,7 +153,7 @@ class BehaviourGraph:
 
     def _task_problems(self, where: str, known: set[str]) -> Iterator[str]:
         for task in TASKS:
-            if task not in known:
+            if task not in known and task not in self.told_by:
                 yield f"{where}: expected a head for each of {', '.join(TASKS)}, got none for {task!r}; add it"
         if not self.supervised or not set(self.supervised) <= set(TASKS):
             yield f"{where}: expected one or more supervised tasks of {TASKS}, got {self.supervised}; choose among them"
@@ -172,7 +184,11 @@ class BehaviourGraph:
                 for path in _conditions(node, events)
             ]
             events[behaviour] = list(_expand(paths, self.heads, ()))
-        return events
+        return events | {behaviour: events[other] for behaviour, other in self.told_by.items()}
+
+    @cached_property
+    def _declared(self) -> list[Head]:
+        return [Head.parse(line) for line in self.lines if "=" not in line]
 
 
 def _conditions(node: Head, events: Mapping[str, list[tuple[bool, Path]]]) -> _Paths:
@@ -240,6 +256,8 @@ def _cycle(nodes: list[Head]) -> tuple[str, ...]:
 GRAPHS: Final[dict[str, BehaviourGraph]] = {
     # Every task from its own head, nothing composed.
     "independent": BehaviourGraph(lines=("click", "cart", "purchase")),
+    # One score, which stands for every task.
+    "one-score": BehaviourGraph(lines=("click", "cart = click", "purchase = click")),
     # ESMM (Ma et al. 2018): p(task) = p(click) p(task | click), for both later tasks.
     "esmm": BehaviourGraph(lines=("click", "cart | click", "purchase | click")),
     # ESM2 (Wen et al. 2020): pCTCVR = y1 [(1 - y2) y4 + y2 y3].

@@ -10,7 +10,10 @@ from springtide.contracts.errors import ConfigError
 from springtide.contracts.tasks import TASKS
 from springtide.model.behaviour_graph import GRAPHS, BehaviourGraph
 
-BACKBONES: Final = ("mmoe", "omoe", "ple", "cross-stitch", "soft-sharing", "shared-bottom", "separate")
+BACKBONES: Final = ("mmoe", "omoe", "ple", "cross-stitch", "soft-sharing", "shared-bottom", "separate", "own-vectors")
+WEIGHTINGS: Final = ("fixed", "uncertainty", "pe-ltr")
+SLATE_LOSSES: Final = ("none", "bpr", "listwise")
+LIST_LOSSES: Final = ("softmax", "list-mle")
 TABLES: Final = ("user", "item", "category", "device", "country", "position")
 """Every embedding table."""
 _LISTS: Final = ("heads", "supervised", "expert_units", "tower_units")
@@ -85,7 +88,25 @@ class ModelConfig:
     level_drift: dict[str, float] = field(default_factory=lambda: {"click": 0.0, "cart": 0.1, "purchase": 0.4})
     """Per task the standard deviation of a day's walk of its log-odds, which its level follows (level.py); 0: none."""
     task_weights: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TASKS, 1.0))
-    """Weight of each task's loss."""
+    """Weight of each task's loss; `fixed` weighting alone."""
+    sample_weighting: bool = False
+    """Learn one score whose odds are an impression's expected worth (sample_weights.py), in place of the log losses."""
+    behaviour_weights: dict[str, float] = field(
+        default_factory=lambda: {"click": 1.0, "cart": 3.0, "purchase": 10.0, "purchase_price": 0.0}
+    )
+    """Worth of each behaviour, and of each unit of currency paid, with `sample_weighting`."""
+    slate_loss: str = "none"
+    """Loss over the items of each slate, beside the log loss of each row; one of SLATE_LOSSES."""
+    list_loss: str = "softmax"
+    """Which one `listwise` is; one of LIST_LOSSES."""
+    slate_share: float = 0.5
+    """Share of the slate loss, above 0 to 1; the rest is log loss, which alone says how high a probability is."""
+    weighting: str = "fixed"
+    """How the tasks' losses become one; one of WEIGHTINGS."""
+    weighting_learning_rate: float = 0.02
+    """Of the log variances of `uncertainty` weighting, per step."""
+    weight_floors: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TASKS, 0.1))
+    """Least weight of each task in `pe-ltr` weighting, c_k; they add up to at most 1."""
     seed: int = 7
     """Of every initial value."""
 
@@ -118,6 +139,7 @@ class ModelConfig:
                 yield f"model.{key}: expected more than 0, got {getattr(self, key)}; raise it"
         yield from self._table_problems()
         yield from self._task_problems()
+        yield from self._loss_problems()
 
     def _graph_problems(self) -> Iterator[str]:
         if not self.heads and self.graph not in GRAPHS:
@@ -126,6 +148,9 @@ class ModelConfig:
         found = list(graph.problems("model.heads" if self.heads else f"model.graph {self.graph}"))
         if not found and self.cascade and graph.first_heads < len(graph.heads):
             found.append(f"model.cascade: expected heads without parents, got {'; '.join(graph.heads)}; unset it")
+        if not found and self.backbone == "own-vectors" and self.embedding_dim < len(graph.heads):
+            least = len(graph.heads)
+            found.append(f"model.embedding_dim: expected at least {least} heads, got {self.embedding_dim}; raise it")
         yield from found
 
     def _task_problems(self) -> Iterator[str]:
@@ -133,6 +158,24 @@ class ModelConfig:
             numbers = getattr(self, key)
             if set(numbers) != set(TASKS) or min(numbers.values()) < 0.0:
                 yield f"model.{key}: expected a number >= 0 for each of {TASKS}, got {numbers}; mend it"
+
+    def _loss_problems(self) -> Iterator[str]:
+        weights = self.behaviour_weights
+        if set(weights) != {*TASKS, "purchase_price"} or min(weights.values()) < 0.0:
+            keys = (*TASKS, "purchase_price")
+            yield f"model.behaviour_weights: expected a number >= 0 for each of {keys}, got {weights}; mend it"
+        if self.sample_weighting and (self.slate_loss != "none" or "click" not in self.supervised):
+            yield "model.sample_weighting: expected `click` supervised and no slate_loss, got otherwise; mend one"
+        yield from _choice("slate_loss", self.slate_loss, SLATE_LOSSES)
+        yield from _choice("list_loss", self.list_loss, LIST_LOSSES)
+        if not 0.0 < self.slate_share <= 1.0:
+            yield f"model.slate_share: expected above 0 to 1, got {self.slate_share}; mend it"
+        yield from _choice("weighting", self.weighting, WEIGHTINGS)
+        if self.weighting_learning_rate <= 0.0:
+            yield f"model.weighting_learning_rate: expected more than 0, got {self.weighting_learning_rate}; raise it"
+        floors = self.weight_floors
+        if set(floors) != set(TASKS) or min(floors.values()) < 0.0 or sum(floors.values()) > 1.0:
+            yield f"model.weight_floors: expected >= 0 for each of {TASKS} and at most 1 in all, got {floors}; mend it"
 
     def _table_problems(self) -> Iterator[str]:
         for key in ("capacities", "admission_counts", "expiries"):

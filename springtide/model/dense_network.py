@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from springtide.model.backbones import build_backbone
+from springtide.model.backbones.own_vectors import own_shares
 from springtide.model.config import ModelConfig
 from springtide.model.dense_features import DENSE_FEATURES
 from springtide.model.graph import Composition, LogProbabilities
@@ -54,6 +55,8 @@ class HasExtraLoss(Protocol):
 class DenseNetwork(nn.Module):
     """Encoder, backbone, towers, position tower and behaviour graph."""
 
+    shares_KD: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         graph = config.behaviour_graph
@@ -73,6 +76,9 @@ class DenseNetwork(nn.Module):
         # shallow tower beside the rest (Zhao et al. 2019); position is unknown when serving: the fallback row's vector
         first, seen = graph.first_heads, self.dim * (2 if config.position_by_device else 1)
         self.position_tower = nn.Linear(seen, first, bias=False) if config.position_tower else None
+        # with a model per head, none reads another's numbers past the backbone either
+        self.own_vectors = config.backbone == "own-vectors"
+        self.register_buffer("shares_KD", own_shares(heads, self.dim), persistent=False)
         self.position_by_device, self.cascade = config.position_by_device, config.cascade
         self.composition: Composition = Composition(graph)
         self.level: Level = Level()
@@ -91,7 +97,8 @@ class DenseNetwork(nn.Module):
         if self.parent_hiddens is not None:
             hidden_BKH = self.parent_hiddens(hidden_BKH)
         vectors = torch.split(pooled_BD, self.dim, dim=1)
-        logits_BK: Tensor = self.out(hidden_BKH).squeeze(2) + self.wide(torch.cat([vectors[i] for i in _WIDE], dim=1))
+        wide_BD = torch.cat([vectors[i] for i in _WIDE], dim=1)
+        logits_BK: Tensor = self.out(hidden_BKH).squeeze(2) + self._straight(self.wide, wide_BD)
         if self.cascade:  # NMTR (Gao et al. 2019): each behaviour's logit adds to that of the behaviour before it
             logits_BK = logits_BK.cumsum(dim=1)
         if self.position_tower is None:
@@ -99,8 +106,16 @@ class DenseNetwork(nn.Module):
         seen_BD = vectors[_POSITION]
         if self.position_by_device:  # a tenth position on a phone is seen less than on a desktop
             seen_BD = torch.cat([seen_BD, seen_BD * vectors[_DEVICE]], dim=1)
-        seen_BR = self.position_tower(seen_BD)
+        seen_BR = self._straight(self.position_tower, seen_BD)
         return logits_BK + functional.pad(seen_BR, (0, logits_BK.shape[1] - seen_BR.shape[1])) + FIRST_LOGIT
+
+    def _straight(self, layer: nn.Linear, vectors_BD: Tensor) -> Tensor:
+        """Return what a layer on vectors adds to the first heads, (B, R)."""
+        if not self.own_vectors:
+            added_BR: Tensor = layer(vectors_BD)
+            return added_BR
+        shares_RD = self.shares_KD[: layer.out_features].repeat(1, layer.in_features // self.dim)
+        return functional.linear(vectors_BD, layer.weight * shares_RD)
 
     def forward(self, dense_BF: Tensor, pooled_BD: Tensor) -> LogProbabilities:
         """Return log probabilities per row and task."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from springtide.contracts.errors import ConfigError
+from springtide.contracts.tasks import TASKS
 from springtide.model.config import ModelConfig
 
 DEFAULT: Final = "mmoe-esm2"
@@ -112,6 +113,33 @@ PRESETS: Final[dict[str, Preset]] = {
         backbone="separate",
         graph="independent",
         changes={"cascade": True},
+    ),
+    "sample-weighting": Preset(
+        summary="one score whose odds are what an impression is worth, by behaviour and price",
+        source="Covington et al. 2016",
+        backbone="shared-bottom",
+        graph="one-score",
+        changes={"sample_weighting": True, "supervised": ("click",), "level_drift": dict.fromkeys(TASKS, 0.0)},
+    ),
+    "score-fusion": Preset(
+        summary="a model per objective, whose scores an arm's formula fuses",
+        source="Agarwal et al. 2014",
+        backbone="own-vectors",
+        graph="independent",
+    ),
+    "bpr": Preset(
+        summary="what was chosen above what was not, pair by pair within a slate",
+        source="Rendle et al. 2009",
+        backbone="shared-bottom",
+        graph="independent",
+        changes={"slate_loss": "bpr"},
+    ),
+    "listwise": Preset(
+        summary="a slate's items against each other at once, by softmax or ListMLE (`list_loss`)",
+        source="Cao et al. 2007; Xia et al. 2008",
+        backbone="shared-bottom",
+        graph="independent",
+        changes={"slate_loss": "listwise"},
     ),
 }
 """By name, the default first."""

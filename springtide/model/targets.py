@@ -40,6 +40,8 @@ class Targets:
     """Labels of final rows that came after the observed row, so that a corrected row has told them."""
     sampling_N: NDArray[np.float32]
     """Inverse of each row's chance to be kept; 1 where all are."""
+    price_N: NDArray[np.float32]
+    """The item's price when it was shown, in the shop's currency; 0 where the row does not tell."""
 
 
 def targets_from_samples(samples: Sequence[Sample], observed_age_ms: int | None = None) -> Targets:
@@ -55,6 +57,7 @@ def targets_from_samples(samples: Sequence[Sample], observed_age_ms: int | None 
     phase = np.zeros(total, np.int8)
     told = np.zeros((total, len(TASKS)), np.bool_)
     sampling = np.ones(total, np.float32)
+    price = np.zeros(total, np.float32)
     start = 0
     for sample in samples:
         end = start + len(sample.item_ids)
@@ -66,10 +69,14 @@ def targets_from_samples(samples: Sequence[Sample], observed_age_ms: int | None 
         phase[start:end] = _PHASE.get(sample.phase, WHOLE)
         if observed_age_ms is not None and sample.phase == "final":
             told[start:end] = _told(sample, observed_age_ms)
+        if sample.features is not None:
+            price[start:end] = sample.features.item.get("price", 0.0)
         if sample.negative_keep < 1.0:
             sampling[start:end] = np.where(labels[start:end].any(axis=1), 1.0, 1.0 / sample.negative_keep)
         start = end
-    return Targets(labels_NT=labels, maturity_NT=maturity, phase_N=phase, told_NT=told, sampling_N=sampling)
+    return Targets(
+        labels_NT=labels, maturity_NT=maturity, phase_N=phase, told_NT=told, sampling_N=sampling, price_N=price
+    )
 
 
 def _told(sample: Sample, observed_age_ms: int) -> NDArray[np.bool_]:

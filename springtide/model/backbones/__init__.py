@@ -7,6 +7,7 @@ from torch import nn
 
 from springtide.model.backbones.cross_stitch import CrossStitch
 from springtide.model.backbones.experts import MixtureOfExperts, StackedExperts
+from springtide.model.backbones.own_vectors import OwnVectors
 from springtide.model.backbones.progressive import ProgressiveLayers
 from springtide.model.backbones.separate import Separate
 from springtide.model.backbones.shared_bottom import SharedBottom
@@ -23,9 +24,10 @@ def build_backbone(config: ModelConfig, inputs: int, heads: int) -> nn.Module:
         if config.expert_layers > 1:
             return StackedExperts(inputs, heads, config, one_gate=one_gate)
         return MixtureOfExperts(inputs, heads, config, one_gate=one_gate)
-    kinds: dict[str, type[SharedBottom | Separate | SoftSharing | CrossStitch | ProgressiveLayers]] = {
+    kinds: dict[str, type[SharedBottom | Separate | OwnVectors | SoftSharing | CrossStitch | ProgressiveLayers]] = {
         "shared-bottom": SharedBottom,
         "separate": Separate,
+        "own-vectors": OwnVectors,
         "soft-sharing": SoftSharing,
         "cross-stitch": CrossStitch,
         "ple": ProgressiveLayers,

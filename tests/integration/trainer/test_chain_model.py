@@ -14,9 +14,11 @@ import torch.distributed as dist
 from springtide.contracts.errors import BundleError, StateError
 from springtide.model.bundle import apply_delta, read_bundle, start_state
 from springtide.model.config import ModelConfig
+from springtide.model.delayed.phases import PHASES
 from springtide.model.initial import initial_vectors
 from springtide.model.inputs import columns_from_samples
 from springtide.model.level import HOURS
+from springtide.model.presets import preset
 from springtide.model.scorer import Scorer
 from springtide.runtime.config import KafkaConfig
 from trainer.bundle_writer import BundleWriter
@@ -131,3 +133,49 @@ def test_what_is_not_finite_is_neither_published_nor_saved(chain: ChainModel, wo
     feed = LiveFeed(SampleSource(KafkaConfig(), {0: 0}), 1)
     with pytest.raises(StateError, match="NaN"):
         save_rank(tmp_path, 0, {"minute": chain}, feed)
+
+
+@pytest.mark.parametrize("weighting", ["uncertainty", "pe-ltr"])
+def test_a_weighting_learns_and_goes_on_from_a_checkpoint(group: Any, world: Any, weighting: str) -> None:
+    config = dataclasses.replace(CONFIG, weighting=weighting)
+    model, copy = ChainModel(config, group, "es-dfm"), ChainModel(config, group, "es-dfm")
+    rows = world.rows(0, 1)
+    learn(model, rows[:300])
+    state = model.local_state()
+    assert any(name.startswith("weighting.") for name in state) == (weighting == "uncertainty")
+    if weighting == "uncertainty":
+        assert (state["weighting.log_variance"] < 0).all()  # rare behaviours have losses below 1/2
+    copy.load_local_state(state)
+    for each in (model, copy):
+        learn(each, rows[300:400])
+    first, second = model.local_state(), copy.local_state()
+    assert all(torch.equal(first[name], second[name]) for name in first if not name.startswith("ids."))
+    plain = ChainModel(CONFIG, group, "es-dfm")
+    learn(plain, rows[:300])
+    assert any(not torch.equal(plain.local_state()[name], state[name]) for name in state if name.startswith("dense."))
+
+
+@pytest.mark.parametrize("method", ["vanilla", "fnw", "fnc", "defer", "wait"])
+def test_every_method_of_delayed_feedback_learns(group: Any, world: Any, method: Any) -> None:
+    model = ChainModel(CONFIG, group, method, observed_age_ms=3_600_000)
+    before = model.local_state()
+    rows = [row for row in world.rows(0, 2) if row.phase in PHASES[method]][:300]
+    model.run(list(pack(rows, 128)), "learn", ARRIVED_KT, True)
+    after = model.local_state()
+    changed = [name for name in before if name.startswith("dense.") and not torch.equal(before[name], after[name])]
+    assert changed
+    assert all(tensor.isfinite().all() for tensor in after.values() if tensor.is_floating_point())
+
+
+@pytest.mark.parametrize(("name", "list_loss"), [("bpr", "softmax"), ("listwise", "softmax"), ("listwise", "list-mle")])
+def test_slate_losses_learn_the_order_and_keep_the_level(group: Any, world: Any, name: str, list_loss: str) -> None:
+    model = ChainModel(preset(name, dataclasses.replace(CONFIG, list_loss=list_loss)), group, "wait")
+    model.run(list(pack(world.closed_day(0), 128)), "learn", ARRIVED_KT, True)
+    scored = model.run(list(pack(world.closed_day(1)[:200], 128)), "score", ARRIVED_KT, True).scored
+    p_N = np.concatenate([batch.probabilities_NT[:, 0] for batch in scored])
+    clicked_N = np.concatenate([batch.targets.labels_NT[:, 0] for batch in scored]) > 0
+    slate_N = np.repeat(np.arange(200), 8)
+    pairs = clicked_N[:, None] & ~clicked_N[None, :] & (slate_N[:, None] == slate_N[None, :])
+    right = (p_N[:, None] > p_N[None, :])[pairs].mean()
+    assert right > 0.7
+    assert p_N.mean() == pytest.approx(clicked_N.mean(), rel=0.3)

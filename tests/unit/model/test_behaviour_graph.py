@@ -92,3 +92,16 @@ def test_a_manifest_from_before_graphs_were_data_still_loads() -> None:
     values = ModelConfig().to_dict()
     del values["heads"], values["supervised"]
     assert ModelConfig.from_dict(values) == ModelConfig()
+
+
+def test_a_behaviour_may_share_another_s_probability() -> None:
+    graph = GRAPHS["one-score"]
+    assert list(graph.problems("here")) == []
+    assert graph.heads == ("click",)
+    assert graph.happens["purchase"] == graph.happens["click"] == (("+click",),)
+
+
+@pytest.mark.parametrize("line", ["purchase = wish", "click = cart", "purchase = purchase"])
+def test_a_shared_probability_needs_a_head(line: str) -> None:
+    (found, *_) = BehaviourGraph(lines=("click", "cart", line)).problems("here")
+    assert found == f"here: '{line}': expected one without a head and one with; mend the line"

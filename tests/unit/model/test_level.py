@@ -49,6 +49,7 @@ def test_evidence_is_first_rows_and_late_positives_by_the_hour_of_the_impression
         phase_N=np.array([WHOLE, WHOLE, CORRECTED, WHOLE], np.int8),
         told_NT=np.zeros((4, 3), np.bool_),
         sampling_N=np.array([1, 5, 1, 1], np.float32),  # of rows like the second one in five was kept
+        price_N=np.zeros(4, np.float32),
     )
     newest_ms = 100 * HOUR_MS + 1
     times_N = np.array([newest_ms, newest_ms - 2, 98 * HOUR_MS, newest_ms - (HOURS + 1) * HOUR_MS])
