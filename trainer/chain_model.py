@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,9 +14,11 @@ from springtide.contracts.tasks import TASKS
 from springtide.contracts.topics import HOUR_MS
 from springtide.model.batch import Batch, make_batch
 from springtide.model.config import TABLES, ModelConfig
+from springtide.model.delayed.arrival import Arrival, Evidence, arrival_evidence
 from springtide.model.delayed.phases import Method
 from springtide.model.delayed.registry import BY_NAME, lesson
 from springtide.model.delayed.rows import StreamRows
+from springtide.model.dense_features import DENSE_FEATURES
 from springtide.model.graph import LogProbabilities
 from springtide.model.id_table import IdTable
 from springtide.model.initial import initial_vectors
@@ -62,13 +64,22 @@ class ChainModel:
         group: the ranks.
         method: of delayed feedback.
         observed_age_ms: age at which observed rows are due; needed by a method that learns final rows beside others.
+        delays_by_features: learn how soon labels come from the dense features, row by row (arrival.py).
     """
 
-    def __init__(self, config: ModelConfig, group: Any, method: Method, observed_age_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        group: Any,
+        method: Method,
+        observed_age_ms: int | None = None,
+        delays_by_features: bool = False,
+    ) -> None:
         self.config = config
         self.network = ShardedNetwork(config, group)
         self._method, self._observed_age_ms = method, observed_age_ms
         self._first_phase = FINAL if method == "wait" else WHOLE
+        self._arrival = Arrival(len(DENSE_FEATURES) + 1, len(TASKS)) if delays_by_features else None
         self._world_size = group.size()
         self._task_weights_T = torch.tensor([config.task_weights[task] for task in TASKS])
         self.ids = {
@@ -102,23 +113,22 @@ class ChainModel:
         )
         everyone = gather_messages(own, Announcement)
         newest_ms = max(other.newest_ms for other in everyone)
-        follows = mode == "learn" and any(self.config.level_drift.values())
         if mode == "learn":
             self._update_ids(everyone, newest_ms)
         scored = []
-        evidence_2T = torch.zeros(2, len(TASKS), dtype=torch.float64)
+        heard: list[_Heard] = []
         for step, rows_T in enumerate(_rows_per_step(everyone)):
             mine = (columns[step], targets[step]) if step < len(batches) else None
-            probabilities_NT = self._step(mine, mode, arrived_T, rows_T)
-            if mine is not None and follows:
-                p_NT = torch.from_numpy(probabilities_NT)
-                evidence_2T += early_evidence(targets[step], self._first_phase, p_NT, arrived_T)
+            arrived_BT = self._arrived(mine, arrived_T)
+            probabilities_NT = self._step(mine, mode, arrived_BT, rows_T)
             if mine is not None:
+                if mode == "learn":
+                    heard.append(self._hear(*mine, torch.from_numpy(probabilities_NT), arrived_BT))
                 scored.append(
                     ScoredBatch(samples=batches[step], targets=targets[step], probabilities_NT=probabilities_NT)
                 )
-        if follows:
-            self.network.follow(sum_over_ranks(evidence_2T), newest_ms)
+        if mode == "learn":
+            self._follow(heard, newest_ms)
         return Outcome(
             scored=scored,
             steps=max(len(other.rows_ST) for other in everyone),
@@ -139,11 +149,20 @@ class ChainModel:
         state = self.network.local_state()
         for table, ids in self.ids.items():
             state |= {f"ids.{table}.{part}": torch.from_numpy(array) for part, array in ids.to_arrays().items()}
+        if self._arrival is not None:
+            state |= {f"arrival.{name}": tensor.clone() for name, tensor in self._arrival.state_dict().items()}
         return state
 
     def load_local_state(self, state: Tensors) -> None:
-        """Become what `local_state` returned, of any number of ranks laid together. What changed since is forgotten."""
+        """Become what `local_state` returned, of any number of ranks laid together. What changed since is forgotten.
+
+        How soon labels come is no part of what is learned of them: a state without it, such as the daily chain's,
+        leaves it as it is.
+        """
         self.network.load_local_state(state)
+        delays = {name.removeprefix("arrival."): part for name, part in state.items() if name.startswith("arrival.")}
+        if self._arrival is not None and delays:
+            self._arrival.load_state_dict(delays)
         for table, ids in self.ids.items():
             prefix = f"ids.{table}."
             ids.load_arrays(
@@ -151,6 +170,31 @@ class ChainModel:
             )
             ids.take_journal()
             self._touched[table].zero_()
+
+    def _arrived(self, mine: tuple[RawColumns, Targets] | None, arrived_T: Tensor) -> Tensor:
+        """Return F of each row, (B, T), or the delay curve's (T,) where it is that for all."""
+        if mine is None or self._arrival is None:
+            return arrived_T
+        arrived_BT: Tensor = self._arrival(_delay_inputs(mine[0]), arrived_T)
+        return arrived_BT
+
+    def _hear(self, columns: RawColumns, targets: Targets, p_NT: Tensor, arrived_BT: Tensor) -> "_Heard":
+        level_2T = early_evidence(targets, self._first_phase, p_NT, arrived_BT)
+        if self._arrival is None:
+            return _Heard(level_2T, None)
+        rows = StreamRows.of(targets, p_NT, arrived_BT)
+        said = arrival_evidence(_delay_inputs(columns), rows, torch.from_numpy(targets.sampling_N))
+        return _Heard(level_2T, said)
+
+    def _follow(self, heard: Sequence["_Heard"], newest_ms: int) -> None:
+        """Let levels and delays follow what all ranks have heard; every rank calls it together."""
+        if any(self.config.level_drift.values()):
+            none_2T = torch.zeros(2, len(TASKS), dtype=torch.float64)
+            self.network.follow(sum_over_ranks(sum((part.level_2T for part in heard), none_2T)), newest_ms)
+        if self._arrival is not None:
+            said = [part.arrival for part in heard if part.arrival is not None]
+            parts = zip(self._arrival.nothing(), *said, strict=True)
+            self._arrival.follow(Evidence(*(sum_over_ranks(torch.stack(part).sum(dim=0)) for part in parts)))
 
     def _believed(self, targets: Targets) -> Tensor:
         maturity_NT, told_NT = torch.from_numpy(targets.maturity_NT), torch.from_numpy(targets.told_NT)
@@ -169,14 +213,14 @@ class ChainModel:
                 self.network.reset_rows(table, rows, vectors_RD)
                 self._touched[table][torch.from_numpy(rows)] = 1
 
-    def _step(self, mine: tuple[RawColumns, Targets] | None, mode: Mode, arrived_T: Tensor, rows_T: Tensor) -> Floats:
+    def _step(self, mine: tuple[RawColumns, Targets] | None, mode: Mode, arrived_BT: Tensor, rows_T: Tensor) -> Floats:
         """Run one step; returns this rank's probabilities (N, T)."""
         batch = self._batch(mine, mode)
         with torch.set_grad_enabled(mode == "learn"):
             output = self.network.forward(batch, learning=mode == "learn")
         p_BT = output.logp_BT.detach().exp()
         if mode == "learn":
-            losses_T = self._losses(output, p_BT, mine, arrived_T, rows_T)
+            losses_T = self._losses(output, p_BT, mine, arrived_BT, rows_T)
             self.network.learn((losses_T * self._task_weights_T).sum() + self.network.extra_loss())
         scores: Floats = p_BT.numpy()
         return scores
@@ -186,14 +230,14 @@ class ChainModel:
         output: LogProbabilities,
         p_BT: Tensor,
         mine: tuple[RawColumns, Targets] | None,
-        arrived_T: Tensor,
+        arrived_BT: Tensor,
         rows_T: Tensor,
     ) -> Tensor:
         """Return each task's loss, (T,), scaled so that its mean over ranks is the mean over all ranks' rows."""
         if mine is None:  # one row that teaches nothing, but every rank must go backward
             return output.logp_BT.sum(dim=0) * 0.0
         targets = mine[1]
-        rows = StreamRows.of(targets, p_BT, arrived_T)
+        rows = StreamRows.of(targets, p_BT, arrived_BT)
         taught = lesson(self._method, rows, torch.from_numpy(targets.sampling_N))
         # DDP and TorchRec average gradients over ranks as if all had equally many rows: undo that.
         share_T: Tensor = (taught.weights_BT > 0.0).sum(dim=0) * self._world_size / rows_T.clamp(min=1)
@@ -209,6 +253,21 @@ class ChainModel:
             for feature in FEATURES:
                 self._touched[feature.table][torch.from_numpy(rows[feature.name])] = 1
         return make_batch(columns, rows, targets.labels_NT)
+
+
+class _Heard(NamedTuple):
+    """What a batch said beside its labels."""
+
+    level_2T: Tensor
+    """See level.py."""
+    arrival: Evidence | None
+    """Of how soon labels come, where that is learned."""
+
+
+def _delay_inputs(columns: RawColumns) -> Tensor:
+    """Return the dense features and a constant, (N, D)."""
+    dense_NF = torch.from_numpy(columns.dense_NF)
+    return torch.cat([dense_NF, torch.ones(len(dense_NF), 1)], dim=1)
 
 
 def _rows_per_step(everyone: Sequence[Announcement]) -> Iterator[Tensor]:

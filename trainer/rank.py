@@ -57,7 +57,10 @@ class Rank:
         self._first = meeting.rank == 0
         age_ms = milliseconds(self._setup.labels.observed_age)
         self._chains = {
-            chain: ChainModel(self._setup.model, group, self._methods[chain], age_ms) for chain in self._config.chains
+            chain: ChainModel(
+                self._setup.model, group, self._methods[chain], age_ms, chain == "minute" and self._config.delays_by_features
+            )
+            for chain in self._config.chains
         }
         if self._first:
             self._writer = BundleWriter(self._setup.bundles_root, self._setup.model)

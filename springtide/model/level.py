@@ -74,17 +74,17 @@ class Level(nn.Module):
         self.variance_T /= certainty_T
 
 
-def early_evidence(targets: Targets, first_phase: int, p_NT: Tensor, arrived_T: Tensor) -> Tensor:
+def early_evidence(targets: Targets, first_phase: int, p_NT: Tensor, arrived_NT: Tensor) -> Tensor:
     """Return positives and expected positives of the impressions' first rows, (2, T).
 
     Args:
         targets: of N rows.
         first_phase: code in targets.py of the rows that tell each impression for the first time.
         p_NT: the probability before the rows were learned.
-        arrived_T: F per task.
+        arrived_NT: F of each row; (T,) where it is one for all.
     """
     maturity_NT = torch.from_numpy(targets.maturity_NT)
     first_N1 = torch.from_numpy(targets.phase_N == first_phase).unsqueeze(1)
     weights_NT = ((maturity_NT != OPEN) & first_N1) * torch.from_numpy(targets.sampling_N).unsqueeze(1)
-    share_NT = torch.where(maturity_NT == CLOSED, torch.ones_like(p_NT), arrived_T.expand_as(p_NT))
+    share_NT = torch.where(maturity_NT == CLOSED, torch.ones_like(p_NT), arrived_NT.expand_as(p_NT))
     return torch.stack([torch.from_numpy(targets.labels_NT) * weights_NT, p_NT * share_NT * weights_NT]).sum(dim=1)

@@ -28,9 +28,9 @@ from springtide.model.targets import OPEN
 
 def _teach(rows: StreamRows) -> Lesson:
     p_BT = rows.own_p_BT
-    late_BT = p_BT * (1.0 - rows.arrived_T)
+    late_BT = p_BT * (1.0 - rows.arrived_BT)
     negative_BT = (1.0 - p_BT) / (1.0 - p_BT + late_BT / 2.0)
-    positive_BT = (2.0 / (1.0 + rows.arrived_T)).expand_as(p_BT)
+    positive_BT = (2.0 / (1.0 + rows.arrived_BT)).expand_as(p_BT)
     return Lesson(rows.labels_BT, torch.where(rows.positive_BT, positive_BT, negative_BT))
 
 

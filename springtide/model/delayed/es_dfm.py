@@ -19,8 +19,8 @@ from springtide.model.delayed.rows import DelayMethod, Lesson, StreamRows
 
 def _teach(rows: StreamRows) -> Lesson:
     p_BT = rows.own_p_BT
-    late_BT = p_BT * (1.0 - rows.arrived_T)
-    negative_BT = (1.0 - p_BT) / (1.0 - p_BT * rows.arrived_T)
+    late_BT = p_BT * (1.0 - rows.arrived_BT)
+    negative_BT = (1.0 - p_BT) / (1.0 - p_BT * rows.arrived_BT)
     weights_BT = (1.0 + late_BT) * torch.where(rows.positive_BT, torch.ones_like(p_BT), negative_BT)
     return Lesson(rows.labels_BT, torch.where(rows.settled_BT, torch.ones_like(p_BT), weights_BT))
 
