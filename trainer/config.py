@@ -119,8 +119,8 @@ class TrainerConfig:
             yield f"trainer.delayed_feedback: expected one of {METHODS}, got {self.delayed_feedback!r}; choose one"
         if self.delays_by_features and self.delayed_feedback not in ("es-dfm", "defer"):
             yield (
-                f"trainer.delays_by_features: expected delayed_feedback = es-dfm or defer, got {self.delayed_feedback!r}; "
-                f"unset it"
+                f"trainer.delays_by_features: expected delayed_feedback = es-dfm or defer, got "
+                f"{self.delayed_feedback!r}; unset it"
             )
         if self.daily_features not in DAILY_FEATURES:
             yield f"trainer.daily_features: expected one of {DAILY_FEATURES}, got {self.daily_features!r}; choose one"

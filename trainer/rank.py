@@ -56,10 +56,9 @@ class Rank:
         group = join_group(meeting)
         self._first = meeting.rank == 0
         age_ms = milliseconds(self._setup.labels.observed_age)
+        by_features = {"daily": False, "minute": self._config.delays_by_features}
         self._chains = {
-            chain: ChainModel(
-                self._setup.model, group, self._methods[chain], age_ms, chain == "minute" and self._config.delays_by_features
-            )
+            chain: ChainModel(self._setup.model, group, self._methods[chain], age_ms, by_features[chain])
             for chain in self._config.chains
         }
         if self._first:

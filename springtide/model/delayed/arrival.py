@@ -1,8 +1,8 @@
 """F of each row: the share of its labels that come within the observation window, learned while labels come.
 
 One F for all is wrong where likely buyers, or what is dear, convert later: es_dfm.py and defer.py say by how much.
-ES-DFM's paper (Yang et al. 2021) learns two networks on a log of closed labels, p_dp = p (1 - F) and (1 - p) / (1 - p F).
-Both follow from p and from F(x), and F(x) can be read off the stream itself. Of its positive rows at x
+ES-DFM's paper (Yang et al. 2021) learns two networks on a log of closed labels, p_dp = p (1 - F) and
+(1 - p) / (1 - p F). Both follow from p and F(x), and F(x) can be read off the stream itself. Of its positive rows at x
 
     p F    are observed,        p (1 - F)    are corrected,
 
@@ -73,7 +73,9 @@ class Arrival(nn.Module):
     def nothing(self) -> Evidence:
         """Return the evidence of no rows."""
         return Evidence(
-            torch.zeros_like(self.weights_DT), torch.zeros_like(self.precision_TDD), torch.zeros(self.weights_DT.shape[1])
+            torch.zeros_like(self.weights_DT),
+            torch.zeros_like(self.precision_TDD),
+            torch.zeros(self.weights_DT.shape[1]),
         )
 
     @torch.no_grad()

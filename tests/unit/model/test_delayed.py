@@ -94,9 +94,7 @@ def test_where_the_share_differs_from_the_believed_one_the_bias_is_the_documente
 @pytest.mark.parametrize("method", METHODS)
 def test_the_slope_is_that_of_the_loss_with_its_weights_held(method: Method) -> None:
     def loss(logit_B1: torch.Tensor, held_B1: torch.Tensor) -> torch.Tensor:
-        output = LogProbabilities(
-            torch.nn.functional.logsigmoid(logit_B1), torch.nn.functional.logsigmoid(-logit_B1)
-        )
+        output = LogProbabilities(torch.nn.functional.logsigmoid(logit_B1), torch.nn.functional.logsigmoid(-logit_B1))
         rows = stream_rows(kinds, torch.sigmoid(held_B1), 0.4)
         taught = lesson(method, rows)
         return task_losses(BY_NAME[method].seen(output, rows), taught.labels_BT, taught.weights_BT).sum()
@@ -120,7 +118,7 @@ def test_weights_are_bounded_at_every_probability(method: Method) -> None:
             _, kinds = stream(method, p, arrived)
             taught = lesson(method, stream_rows(kinds, torch.full((len(kinds), 1), p), arrived))
             assert taught.weights_BT.isfinite().all()
-            assert 0.0 <= float(taught.weights_BT.min())
+            assert float(taught.weights_BT.min()) >= 0.0
             assert float(taught.weights_BT.max()) <= 2.25, (p, arrived)
 
 
