@@ -14,7 +14,8 @@ from springtide.contracts.tasks import TASKS
 from springtide.contracts.topics import HOUR_MS
 from springtide.model.batch import Batch, make_batch
 from springtide.model.config import TABLES, ModelConfig
-from springtide.model.delayed.arrival import Arrival, Evidence, arrival_evidence
+from springtide.model.delayed.arrival import Arrival, arrival_evidence
+from springtide.model.delayed.logistic_filter import Evidence
 from springtide.model.delayed.phases import Method
 from springtide.model.delayed.registry import BY_NAME, lesson
 from springtide.model.delayed.rows import StreamRows
@@ -54,6 +55,15 @@ class Outcome:
     """Newest impression over all ranks, 0 without rows."""
     exhausted: bool
     """No rank has more for now."""
+
+
+class _Heard(NamedTuple):
+    """What a batch said beside its labels."""
+
+    level_2T: Tensor
+    """See level.py."""
+    arrival: Evidence | None
+    """Of how soon labels come, where that is learned."""
 
 
 class ChainModel:
@@ -178,7 +188,7 @@ class ChainModel:
         arrived_BT: Tensor = self._arrival(_delay_inputs(mine[0]), arrived_T)
         return arrived_BT
 
-    def _hear(self, columns: RawColumns, targets: Targets, p_NT: Tensor, arrived_BT: Tensor) -> "_Heard":
+    def _hear(self, columns: RawColumns, targets: Targets, p_NT: Tensor, arrived_BT: Tensor) -> _Heard:
         level_2T = early_evidence(targets, self._first_phase, p_NT, arrived_BT)
         if self._arrival is None:
             return _Heard(level_2T, None)
@@ -186,7 +196,7 @@ class ChainModel:
         said = arrival_evidence(_delay_inputs(columns), rows, torch.from_numpy(targets.sampling_N))
         return _Heard(level_2T, said)
 
-    def _follow(self, heard: Sequence["_Heard"], newest_ms: int) -> None:
+    def _follow(self, heard: Sequence[_Heard], newest_ms: int) -> None:
         """Let levels and delays follow what all ranks have heard; every rank calls it together."""
         if any(self.config.level_drift.values()):
             none_2T = torch.zeros(2, len(TASKS), dtype=torch.float64)
@@ -253,15 +263,6 @@ class ChainModel:
             for feature in FEATURES:
                 self._touched[feature.table][torch.from_numpy(rows[feature.name])] = 1
         return make_batch(columns, rows, targets.labels_NT)
-
-
-class _Heard(NamedTuple):
-    """What a batch said beside its labels."""
-
-    level_2T: Tensor
-    """See level.py."""
-    arrival: Evidence | None
-    """Of how soon labels come, where that is learned."""
 
 
 def _delay_inputs(columns: RawColumns) -> Tensor:

@@ -12,7 +12,7 @@ evenly within it, else after it, exponentially with mean LATE_MEAN_MS, cut at th
 probability of a label within the attribution window. Shapes: N shown items, F features, R rows of the joiner.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -116,7 +116,7 @@ def make_stream(seed: int, *, slates_per_hour: int, hours: int, law: Law) -> Str
     )
 
 
-def item_numbers(samples: list[Sample]) -> Ints:
+def item_numbers(samples: Sequence[Sample]) -> Ints:
     """Return which of the N items each of the samples' R rows is of."""
     return np.array([int(item) for sample in samples for item in sample.item_ids], np.int64)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from springtide.model.delayed.arrival import Arrival, Evidence, arrival_evidence
+from springtide.model.delayed.arrival import Arrival, arrival_evidence
+from springtide.model.delayed.logistic_filter import Evidence
 from springtide.model.delayed.rows import StreamRows
 from springtide.model.targets import CLOSED, CORRECTED, FINAL, OBSERVED, WHOLE
 
