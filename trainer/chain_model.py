@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,10 +14,14 @@ from springtide.contracts.tasks import TASKS
 from springtide.contracts.topics import HOUR_MS
 from springtide.model.batch import Batch, make_batch
 from springtide.model.config import TABLES, ModelConfig
+from springtide.model.delayed.arrival import Arrival, arrival_evidence
+from springtide.model.delayed.logistic_filter import Evidence
 from springtide.model.delayed.phases import Method
+from springtide.model.delayed.rows import StreamRows
+from springtide.model.dense_features import DENSE_FEATURES
 from springtide.model.id_table import IdTable
 from springtide.model.initial import initial_vectors
-from springtide.model.inputs import FEATURES, columns_from_samples, lookup_columns
+from springtide.model.inputs import FEATURES, RawColumns, columns_from_samples, lookup_columns
 from springtide.model.level import HOURS, evidence
 from springtide.model.targets import FINAL, WHOLE, Targets, targets_from_samples
 from springtide.runtime.settings import milliseconds
@@ -52,6 +56,15 @@ class Outcome:
     """No rank has more for now."""
 
 
+class _Heard(NamedTuple):
+    """What a batch said beside its labels."""
+
+    level_2KT: Tensor
+    """See level.py."""
+    arrival: Evidence | None
+    """Of how soon labels come, where that is learned."""
+
+
 class ChainModel:
     """A model that learns with all other ranks in step.
 
@@ -60,13 +73,22 @@ class ChainModel:
         group: the ranks.
         method: of delayed feedback.
         observed_age_ms: age at which observed rows are due; needed by a method that learns final rows beside others.
+        delays_by_features: learn how soon labels come from the dense features, row by row (arrival.py).
     """
 
-    def __init__(self, config: ModelConfig, group: Any, method: Method, observed_age_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        group: Any,
+        method: Method,
+        observed_age_ms: int | None = None,
+        delays_by_features: bool = False,
+    ) -> None:
         self.config = config
         self.network = ShardedNetwork(config, group)
         self._objective, self._observed_age_ms = Objective(config, method, group.size()), observed_age_ms
         self._first_phase = FINAL if method == "wait" else WHOLE
+        self._arrival = Arrival(len(DENSE_FEATURES) + 1, len(TASKS)) if delays_by_features else None
         self._weighting = make_weighting(config, self.network, group)
         self.ids = {
             table: IdTable(
@@ -101,24 +123,22 @@ class ChainModel:
         )
         everyone = gather_messages(own, Announcement)
         newest_ms = max(other.newest_ms for other in everyone)
-        follows = mode == "learn" and any(self.config.level_drift.values())
         if mode == "learn":
             self._update_ids(everyone, newest_ms)
         scored = []
-        evidence_2KT = torch.zeros(2, HOURS, len(TASKS), dtype=torch.float64)
+        heard: list[_Heard] = []
         for step, counts in enumerate(_counts_per_step(everyone)):
             mine = (columns[step], targets[step]) if step < len(batches) else None
-            probabilities_NT = self._step(mine, mode, arrived_KT[0].nan_to_num(1.0), counts)
-            if mine is not None and follows:
-                p_NT, times_N = torch.from_numpy(probabilities_NT), columns[step].time_S[columns[step].slate_N]
-                evidence_2KT += evidence(targets[step], times_N, newest_ms, self._first_phase, p_NT)
+            arrived_BT = self._arrived(mine, arrived_KT[0].nan_to_num(1.0))
+            probabilities_NT = self._step(mine, mode, arrived_BT, counts)
             if mine is not None:
+                if mode == "learn":
+                    heard.append(self._hear(*mine, torch.from_numpy(probabilities_NT), arrived_BT, newest_ms))
                 scored.append(
                     ScoredBatch(samples=batches[step], targets=targets[step], probabilities_NT=probabilities_NT)
                 )
-        if follows:
-            told_KT = torch.ones_like(arrived_KT) if self._first_phase == FINAL else arrived_KT
-            self.network.follow(sum_over_ranks(evidence_2KT), newest_ms, told_KT)
+        if mode == "learn":
+            self._follow(heard, newest_ms, arrived_KT)
         return Outcome(
             scored=scored,
             steps=max(len(other.rows_ST) for other in everyone),
@@ -139,11 +159,20 @@ class ChainModel:
         state = self.network.local_state() | self._weighting.state()
         for table, ids in self.ids.items():
             state |= {f"ids.{table}.{part}": torch.from_numpy(array) for part, array in ids.to_arrays().items()}
+        if self._arrival is not None:
+            state |= {f"arrival.{name}": tensor.clone() for name, tensor in self._arrival.state_dict().items()}
         return state
 
     def load_local_state(self, state: Tensors) -> None:
-        """Become what `local_state` returned, of any number of ranks laid together. What changed since is forgotten."""
+        """Become what `local_state` returned, of any number of ranks laid together. What changed since is forgotten.
+
+        How soon labels come is no part of what is learned of them: a state without it, such as the daily chain's,
+        leaves it as it is.
+        """
         self.network.load_local_state(state)
+        delays = {name.removeprefix("arrival."): part for name, part in state.items() if name.startswith("arrival.")}
+        if self._arrival is not None and delays:
+            self._arrival.load_state_dict(delays)
         self._weighting.load_state(state)
         for table, ids in self.ids.items():
             prefix = f"ids.{table}."
@@ -152,6 +181,33 @@ class ChainModel:
             )
             ids.take_journal()
             self._touched[table].zero_()
+
+    def _arrived(self, mine: Taught | None, arrived_T: Tensor) -> Tensor:
+        """Return F of each row, (B, T), or the delay curve's (T,) where it is that for all."""
+        if mine is None or self._arrival is None:
+            return arrived_T
+        arrived_BT: Tensor = self._arrival(_delay_inputs(mine[0]), arrived_T)
+        return arrived_BT
+
+    def _hear(self, columns: RawColumns, targets: Targets, p_NT: Tensor, arrived_BT: Tensor, newest_ms: int) -> _Heard:
+        level_2KT = evidence(targets, columns.time_S[columns.slate_N], newest_ms, self._first_phase, p_NT)
+        if self._arrival is None:
+            return _Heard(level_2KT, None)
+        rows = StreamRows.of(targets, p_NT, arrived_BT)
+        said = arrival_evidence(_delay_inputs(columns), rows, torch.from_numpy(targets.sampling_N))
+        return _Heard(level_2KT, said)
+
+    def _follow(self, heard: Sequence[_Heard], newest_ms: int, arrived_KT: Tensor) -> None:
+        """Let levels and delays follow what all ranks have heard; every rank calls it together."""
+        if any(self.config.level_drift.values()):
+            none_2KT = torch.zeros(2, HOURS, len(TASKS), dtype=torch.float64)
+            told_KT = torch.ones_like(arrived_KT) if self._first_phase == FINAL else arrived_KT
+            total_2KT = sum_over_ranks(sum((part.level_2KT for part in heard), none_2KT))
+            self.network.follow(total_2KT, newest_ms, told_KT)
+        if self._arrival is not None:
+            said = [part.arrival for part in heard if part.arrival is not None]
+            parts = zip(self._arrival.nothing(), *said, strict=True)
+            self._arrival.follow(Evidence(*(sum_over_ranks(torch.stack(part).sum(dim=0)) for part in parts)))
 
     def _update_ids(self, everyone: Sequence[Announcement], newest_ms: int) -> None:
         observe_all(self.ids, everyone)
@@ -166,14 +222,14 @@ class ChainModel:
                 self.network.reset_rows(table, rows, vectors_RD)
                 self._touched[table][torch.from_numpy(rows)] = 1
 
-    def _step(self, mine: Taught | None, mode: Mode, arrived_T: Tensor, counts: StepCounts) -> Floats:
+    def _step(self, mine: Taught | None, mode: Mode, arrived_BT: Tensor, counts: StepCounts) -> Floats:
         """Run one step; returns this rank's probabilities (N, T)."""
         batch = self._batch(mine, mode)
         with torch.set_grad_enabled(mode == "learn"):
             output = self.network.forward(batch, learning=mode == "learn")
         p_BT = output.logp_BT.detach().exp()
         if mode == "learn":
-            losses_T = self._objective.losses(output, mine, arrived_T, counts)
+            losses_T = self._objective.losses(output, mine, arrived_BT, counts)
             self.network.learn(self._weighting.combine(losses_T, counts.rows_T > 0) + self.network.extra_loss())
         scores: Floats = p_BT.numpy()
         return scores
@@ -187,6 +243,12 @@ class ChainModel:
             for feature in FEATURES:
                 self._touched[feature.table][torch.from_numpy(rows[feature.name])] = 1
         return make_batch(columns, rows, targets.labels_NT)
+
+
+def _delay_inputs(columns: RawColumns) -> Tensor:
+    """Return the dense features and a constant, (N, D)."""
+    dense_NF = torch.from_numpy(columns.dense_NF)
+    return torch.cat([dense_NF, torch.ones(len(dense_NF), 1)], dim=1)
 
 
 def _counts_per_step(everyone: Sequence[Announcement]) -> Iterator[StepCounts]:

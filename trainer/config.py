@@ -29,6 +29,9 @@ class TrainerConfig:
     """Composition of the model, a name of springtide.model.presets."""
     delayed_feedback: Method = "es-dfm"
     """How the minute chain learns from late labels; one of METHODS."""
+    delays_by_features: bool = False
+    """Let it learn from the dense features how soon labels come, where likely or dear purchases take longer; for
+    es-dfm and defer, which else take one share for all."""
     batch_rows: int = 512
     """Item rows per step and rank."""
     steps_per_call: int = 8
@@ -114,6 +117,11 @@ class TrainerConfig:
             yield f"trainer.chains: expected one or both of {CHAINS}, got {self.chains}; choose"
         if self.delayed_feedback not in METHODS:
             yield f"trainer.delayed_feedback: expected one of {METHODS}, got {self.delayed_feedback!r}; choose one"
+        if self.delays_by_features and self.delayed_feedback not in ("es-dfm", "defer"):
+            yield (
+                f"trainer.delays_by_features: expected delayed_feedback = es-dfm or defer, got "
+                f"{self.delayed_feedback!r}; unset it"
+            )
         if self.daily_features not in DAILY_FEATURES:
             yield f"trainer.daily_features: expected one of {DAILY_FEATURES}, got {self.daily_features!r}; choose one"
         if self.preset not in presets.names():

@@ -67,13 +67,13 @@ class Objective:
         counts: list[int] = comparable_slates(torch.from_numpy(columns.slate_N), self._believed(targets)).tolist()
         return counts
 
-    def losses(self, output: LogProbabilities, mine: Taught | None, arrived_T: Tensor, counts: StepCounts) -> Tensor:
+    def losses(self, output: LogProbabilities, mine: Taught | None, arrived_BT: Tensor, counts: StepCounts) -> Tensor:
         """Return each task's loss, (T,).
 
         Args:
             output: what the network said of this rank's rows.
             mine: these rows; none where the rank has nothing to read and passed one row that teaches nothing.
-            arrived_T: share of each task's labels that come within the observation window.
+            arrived_BT: F of each row, or (T,) for all: the share of labels that come within the observation window.
             counts: of all ranks.
         """
         if mine is None:  # every rank must go backward
@@ -81,7 +81,7 @@ class Objective:
         columns, targets = mine
         if self._worths is not None:
             return self._worth_losses(output, targets, counts.rows_T, self._worths)
-        losses_T = self._row_losses(output, targets, arrived_T, counts.rows_T)
+        losses_T = self._row_losses(output, targets, arrived_BT, counts.rows_T)
         if self._share == 0.0:
             return losses_T
         labels_BT, slate_B = torch.from_numpy(targets.labels_NT), torch.from_numpy(columns.slate_N)
@@ -89,8 +89,8 @@ class Objective:
         slates_T = sums_T * self._world_size / counts.slates_T.clamp(min=1)
         return (1.0 - self._share) * losses_T + self._share * slates_T
 
-    def _row_losses(self, output: LogProbabilities, targets: Targets, arrived_T: Tensor, rows_T: Tensor) -> Tensor:
-        rows = StreamRows.of(targets, output.logp_BT.detach().exp(), arrived_T)
+    def _row_losses(self, output: LogProbabilities, targets: Targets, arrived_BT: Tensor, rows_T: Tensor) -> Tensor:
+        rows = StreamRows.of(targets, output.logp_BT.detach().exp(), arrived_BT)
         taught = lesson(self._method, rows, torch.from_numpy(targets.sampling_N))
         share_T: Tensor = (taught.weights_BT > 0.0).sum(dim=0) * self._world_size / rows_T.clamp(min=1)
         seen = BY_NAME[self._method].seen(output, rows)

@@ -56,8 +56,10 @@ class Rank:
         group = join_group(meeting)
         self._first = meeting.rank == 0
         age_ms = milliseconds(self._setup.labels.observed_age)
+        by_features = {"daily": False, "minute": self._config.delays_by_features}
         self._chains = {
-            chain: ChainModel(self._setup.model, group, self._methods[chain], age_ms) for chain in self._config.chains
+            chain: ChainModel(self._setup.model, group, self._methods[chain], age_ms, by_features[chain])
+            for chain in self._config.chains
         }
         if self._first:
             self._writer = BundleWriter(self._setup.bundles_root, self._setup.model)

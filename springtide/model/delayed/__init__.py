@@ -2,6 +2,7 @@
 
     phases.py     which rows each method learns from;  rows.py  what a method sees and says
     wait.py vanilla.py es_dfm.py fnw.py fnc.py defer.py
+    arrival.py   how soon the labels of each row come, learned beside;  logistic_filter.py  how it is learned
     registry.py   method by name, with masks and sampling weights laid over it
 
 Setting of all of them. Each impression gives one `observed` row at its observation window, positive if its label came
@@ -9,7 +10,7 @@ by then, a second, positive `corrected` row when the label comes later, and a `f
 has closed. For one task and given x let
 
     p      the probability of a label within the attribution window: what is to be learned
-    F      the share of labels that come within the observation window, independent of x
+    F      the share of labels that come within the observation window, at x; the delay curve's for all, or arrival.py's
     p_dp   p (1 - F), the probability of a late label
 
 Per impression the rows are: observed positives p F, observed negatives 1 - p F, corrected positives p_dp. A task whose

@@ -12,9 +12,10 @@ out of 2 rows, and the true share over the stream's share is
     w_pos = p / (p (1 + F) / 2)            = 2 / (1 + F)
     w_neg = (1 - p) / (1 - p + p_dp / 2)
 
-with masses 2 p and 2 (1 - p): least at p. Where the share at x is G, not F, it is least at p (1 + G) / (1 + F), which
-is further off than ES-DFM for rare labels. Of a task with F = 1 both rows are plain. The masses hold once final rows
-flow: in the first attribution window of a stream's life the real negatives are missing.
+with masses 2 p and 2 (1 - p): least at p. Where the share at x is G, not the F believed, it is least at
+p (1 + G) / (1 + F): off by a factor however rare the labels, so that with one F for all and delays that depend on x
+even vanilla ranks better. Then F must be that of x (arrival.py). Of a task with F = 1 both rows are plain. The masses
+hold once final rows flow: in the first attribution window of a stream's life the real negatives are missing.
 """
 
 from typing import Final
@@ -28,9 +29,9 @@ from springtide.model.targets import OPEN
 
 def _teach(rows: StreamRows) -> Lesson:
     p_BT = rows.own_p_BT
-    late_BT = p_BT * (1.0 - rows.arrived_T)
+    late_BT = p_BT * (1.0 - rows.arrived_BT)
     negative_BT = (1.0 - p_BT) / (1.0 - p_BT + late_BT / 2.0)
-    positive_BT = (2.0 / (1.0 + rows.arrived_T)).expand_as(p_BT)
+    positive_BT = (2.0 / (1.0 + rows.arrived_BT)).expand_as(p_BT)
     return Lesson(rows.labels_BT, torch.where(rows.positive_BT, positive_BT, negative_BT))
 
 

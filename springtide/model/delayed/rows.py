@@ -28,11 +28,11 @@ class StreamRows:
     """bool; a final row's late labels, which a corrected row has told already."""
     p_BT: Tensor
     """The model's probability before it learns the rows; methods use it without gradient."""
-    arrived_T: Tensor
-    """F, the share of each task's labels that come within its observation window, 0 to 1."""
+    arrived_BT: Tensor
+    """F, the share of labels that come within the observation window, 0 to 1; (T,) where it is one for all rows."""
 
     @classmethod
-    def of(cls, targets: Targets, p_BT: Tensor, arrived_T: Tensor) -> "StreamRows":
+    def of(cls, targets: Targets, p_BT: Tensor, arrived_BT: Tensor) -> "StreamRows":
         """Return the rows that the targets describe, B = N."""
         return cls(
             labels_BT=torch.from_numpy(targets.labels_NT),
@@ -40,7 +40,7 @@ class StreamRows:
             phase_B=torch.from_numpy(targets.phase_N),
             told_BT=torch.from_numpy(targets.told_NT),
             p_BT=p_BT,
-            arrived_T=arrived_T,
+            arrived_BT=arrived_BT,
         )
 
     @property

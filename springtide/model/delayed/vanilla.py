@@ -4,8 +4,8 @@ The stream holds p F + p_dp = p positives and 1 - p F negatives, 1 + p_dp rows i
 
     p / (1 + p_dp),
 
-too low by a share of about p_dp, little where labels are rare. The model is also late: it first learns a 0 where a 1
-follows.
+too low by a share of about p_dp, little where labels are rare; where F depends on x, the order suffers too. The model
+is also late: it first learns a 0 where a 1 follows.
 """
 
 from typing import Final

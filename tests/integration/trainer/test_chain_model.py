@@ -179,3 +179,16 @@ def test_slate_losses_learn_the_order_and_keep_the_level(group: Any, world: Any,
     right = (p_N[:, None] > p_N[None, :])[pairs].mean()
     assert right > 0.7
     assert p_N.mean() == pytest.approx(clicked_N.mean(), rel=0.3)
+
+
+def test_how_soon_labels_come_is_learned_kept_and_left_alone_by_another_chain(group: Any, world: Any) -> None:
+    model, copy = (ChainModel(CONFIG, group, "es-dfm", delays_by_features=True) for _ in range(2))
+    learn(model, world.rows(0, 1))
+    own = model.local_state()
+    assert own["arrival.weights_DT"].any()
+    copy.load_local_state(own)
+    daily = ChainModel(CONFIG, group, "wait")
+    copy.load_local_state(daily.local_state())  # as when the minute chain is anchored anew
+    after = copy.local_state()
+    assert all(torch.equal(after[name], own[name]) for name in own if name.startswith("arrival."))
+    assert torch.equal(after["dense.level.shift_T"], daily.local_state()["dense.level.shift_T"])

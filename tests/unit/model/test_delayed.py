@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -41,7 +42,7 @@ def stream_rows(rows: list[tuple[int, int, int, bool]], p_BT: torch.Tensor, arri
         phase_B=torch.tensor([phase for _, _, phase, _ in rows]),
         told_BT=torch.tensor([[told] for _, _, _, told in rows]),
         p_BT=p_BT,
-        arrived_T=torch.tensor([arrived], dtype=p_BT.dtype),
+        arrived_BT=torch.tensor([arrived], dtype=p_BT.dtype),
     )
 
 
@@ -90,6 +91,48 @@ def test_where_the_share_differs_from_the_believed_one_the_bias_is_the_documente
         assert optimum(method, p, own, believed) == pytest.approx(value, rel=1e-4), method
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_the_slope_is_that_of_the_loss_with_its_weights_held(method: Method) -> None:
+    def loss(logit_B1: torch.Tensor, held_B1: torch.Tensor) -> torch.Tensor:
+        output = LogProbabilities(torch.nn.functional.logsigmoid(logit_B1), torch.nn.functional.logsigmoid(-logit_B1))
+        rows = stream_rows(kinds, torch.sigmoid(held_B1), 0.4)
+        taught = lesson(method, rows)
+        return task_losses(BY_NAME[method].seen(output, rows), taught.labels_BT, taught.weights_BT).sum()
+
+    _, kinds = stream(method, 0.3, 0.4)
+    for at in (-4.0, -0.5, 2.0):
+        logit_B1 = torch.full((len(kinds), 1), at, dtype=torch.float64, requires_grad=True)
+        (slope_B1,) = torch.autograd.grad(loss(logit_B1, logit_B1), logit_B1)
+        for row in range(len(kinds)):
+            nudge_B1 = torch.zeros_like(logit_B1)
+            nudge_B1[row] = 1e-5
+            held_B1 = logit_B1.detach()
+            rise = loss(held_B1 + nudge_B1, held_B1) - loss(held_B1 - nudge_B1, held_B1)
+            assert float(slope_B1[row]) == pytest.approx(float(rise) / 2e-5, rel=1e-6, abs=1e-9), (at, row)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_are_bounded_at_every_probability(method: Method) -> None:
+    for p in (0.0, 1e-6, 0.3, 0.9999, 1.0):
+        for arrived in (0.0, 0.5, 1.0):
+            _, kinds = stream(method, p, arrived)
+            taught = lesson(method, stream_rows(kinds, torch.full((len(kinds), 1), p), arrived))
+            assert taught.weights_BT.isfinite().all()
+            assert float(taught.weights_BT.min()) >= 0.0
+            assert float(taught.weights_BT.max()) <= 2.25, (p, arrived)
+
+
+@pytest.mark.parametrize("method", ["es-dfm", "defer"])
+def test_each_row_is_taught_by_its_own_share(method: Method) -> None:
+    _, kinds = stream(method, 0.3, 0.4)
+    p_BT = torch.full((len(kinds), 1), 0.3)
+    shares_BT = torch.linspace(0.1, 0.9, len(kinds)).unsqueeze(1)
+    together = lesson(method, dataclasses.replace(stream_rows(kinds, p_BT, 0.4), arrived_BT=shares_BT))
+    for row, share in enumerate(shares_BT.squeeze(1).tolist()):
+        alone = lesson(method, stream_rows(kinds, p_BT, share))
+        assert torch.allclose(alone.weights_BT[row], together.weights_BT[row]), row
+
+
 def test_weights_follow_the_derivations() -> None:
     p, arrived = 0.3, 0.6
     late = p * (1 - arrived)
@@ -116,7 +159,7 @@ def test_maturity_decides_what_counts(method: Method) -> None:
         phase_B=torch.tensor([WHOLE]),
         told_BT=torch.zeros(1, 3, dtype=torch.bool),
         p_BT=torch.full((1, 3), 0.2),
-        arrived_T=torch.tensor([0.5, 0.5, 1.0]),
+        arrived_BT=torch.tensor([0.5, 0.5, 1.0]),
     )
     weights = lesson(method, rows).weights_BT[0].tolist()
     assert weights[0] == 0.0
