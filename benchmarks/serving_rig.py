@@ -157,7 +157,7 @@ class RandomModels:
             manifest = write_bundle(folder, manifest, self.network.state_dict(), tables, self._ids())
         else:
             tables = {name: TableRows(rows=rows, vectors=self.tables[name][rows]) for name, rows in touched.items()}
-            journals = {name: Journal(admitted={}, evicted={}) for name in self.tables}
+            journals = {name: Journal.of({}, {}) for name in self.tables}
             whole = msgspec.structs.replace(manifest, tables=self._shapes)
             manifest = write_bundle(folder, whole, self.network.state_dict(), tables, journals)
         self._shapes = manifest.tables

@@ -1,6 +1,7 @@
 """Checkpoints: folders written beside, synced and renamed; the newest whole one is the truth at start.
 
-`{folder}/{number}/` holds `rank-N.safetensors` per rank and `checkpoint.json`, written last, with every checksum.
+`{folder}/{number}/` holds `rank-N.safetensors` per rank, `checkpoint.json` with the checksum of each, and its own in
+`checkpoint.sha256`. A disk that is full, a torn file and a flipped bit each leave the checkpoint before as the newest.
 """
 
 import hashlib
@@ -17,6 +18,8 @@ from springtide.contracts.errors import StateError
 from trainer.messages import SavedRank
 
 MANIFEST: Final = "checkpoint.json"
+DIGEST: Final = "checkpoint.sha256"
+"""Of the manifest; checkpoints of older releases have none."""
 FORMAT: Final = 1
 
 _log = logging.getLogger(__name__)
@@ -56,13 +59,16 @@ class CheckpointFolder:
     def commit(
         self, beside: Path, ranks: Sequence[SavedRank], driver: dict[str, Any], model_config: dict[str, Any]
     ) -> Path:
-        """Make what was begun the newest checkpoint: whole, or not at all."""
+        """Make what was begun the newest checkpoint: whole, or not at all.
+
+        Raises:
+            StateError: the disk has no room for it.
+        """
         number = int(beside.name.removeprefix(".writing-"))
         manifest = CheckpointManifest(number=number, model_config=model_config, driver=driver, ranks=list(ranks))
-        with (beside / MANIFEST).open("wb") as stream:
-            stream.write(msgspec.json.encode(manifest))
-            stream.flush()
-            os.fsync(stream.fileno())
+        content = msgspec.json.encode(manifest)
+        write_synced(beside / MANIFEST, content)
+        write_synced(beside / DIGEST, hashlib.sha256(content).hexdigest().encode())
         _sync(beside)
         final = self._folder / f"{number:08d}"
         beside.rename(final)
@@ -70,6 +76,10 @@ class CheckpointFolder:
         for old in self._numbered()[: -self._kept]:
             shutil.rmtree(old)
         return final
+
+    def give_up(self, beside: Path) -> None:
+        """Remove what was begun, so that a full disk is not kept full by half a checkpoint."""
+        shutil.rmtree(beside, ignore_errors=True)
 
     def newest(self) -> tuple[Path, CheckpointManifest] | None:
         """Return the newest whole checkpoint, or None; a torn or damaged one is told of and passed over."""
@@ -94,12 +104,35 @@ def read_manifest(folder: Path) -> CheckpointManifest:
         StateError: it is missing, damaged, or of another format.
     """
     try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=CheckpointManifest)
+        content = (folder / MANIFEST).read_bytes()
+        if (folder / DIGEST).exists() and hashlib.sha256(content).hexdigest().encode() != (
+            folder / DIGEST
+        ).read_bytes():
+            raise StateError(f"checkpoint {folder.name}: expected {MANIFEST} with its sha256, got another; remove it")
+        manifest = msgspec.json.decode(content, type=CheckpointManifest)
     except (OSError, msgspec.DecodeError) as error:
         raise StateError(f"checkpoint {folder.name}: expected {MANIFEST}, got {error}; remove the folder") from error
     if manifest.format != FORMAT:
         raise StateError(f"checkpoint {folder.name}: expected format {FORMAT}, got {manifest.format}; start anew")
     return manifest
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file of a checkpoint and see it on the disk.
+
+    Raises:
+        StateError: it cannot be written, most likely for want of room.
+    """
+    try:
+        with path.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise StateError(
+            f"checkpoint: expected room for {len(content):,} bytes of {path.name}, got {error.strerror}; "
+            "free some, the checkpoint before stays"
+        ) from error
 
 
 def _verified(folder: Path) -> CheckpointManifest:

@@ -269,8 +269,12 @@ class Driver:
 
     def _save(self) -> None:
         beside = self._checkpoints.begin()
-        saved = self._group.call("save", beside)
-        self._checkpoints.commit(beside, saved, self._progress.to_dict(), self._model.to_dict())
+        try:
+            saved = self._group.call("save", beside)
+            self._checkpoints.commit(beside, saved, self._progress.to_dict(), self._model.to_dict())
+        except BaseException:
+            self._checkpoints.give_up(beside)
+            raise
         self._saved = self._clock.monotonic()
         self._gauges.lag(_laid_together(self._group.call("lag")))
 

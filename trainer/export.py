@@ -25,6 +25,6 @@ def export_part(model: ChainModel, kind: Kind, *, first: bool) -> Export:
     ids: dict[str, dict[str, Any]] = {}
     for table, entries in model.ids.items():
         journal = entries.take_journal()
-        ids[table] = journal.to_arrays() if kind == "delta" else entries.id_map().to_arrays()
+        ids[table] = journal.to_arrays() if kind == "delta" else entries.known().to_arrays("known")
     dense = {name: tensor.numpy() for name, tensor in model.network.dense().items()} if first else {}
     return Export(tables=tables, dense=dense, ids=ids if first else {})

@@ -3,14 +3,15 @@
 The id tables are replicas. They stay equal because every rank applies every rank's observations, in rank order.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from springtide.model.config import TABLES
+from springtide.model.id_index import distinct
 from springtide.model.id_table import IdTable
+from springtide.model.id_words import as_ids
 from springtide.model.inputs import FEATURES, RawColumns
 
 
@@ -51,11 +52,12 @@ def summarize(columns: Sequence[RawColumns]) -> dict[str, TableObservations]:
 
 
 def _summary(ids: list[str], moments: list[int]) -> TableObservations:
-    counts = Counter(ids)
-    order = np.argsort(moments, kind="stable").tolist()
-    newest = dict(zip([ids[index] for index in order], [moments[index] for index in order], strict=True))
-    names = list(counts)
-    return TableObservations(ids=names, counts=[counts[i] for i in names], times_ms=[newest[i] for i in names])
+    first, which = distinct(as_ids(ids))
+    times = np.array(moments, np.int64)
+    newest = times[first]
+    np.maximum.at(newest, which, times)
+    names = np.array(ids, object)[first].tolist()
+    return TableObservations(ids=names, counts=np.bincount(which).tolist(), times_ms=newest.tolist())
 
 
 def observe_all(tables: Mapping[str, IdTable], announcements: Sequence[Announcement]) -> None:
@@ -66,7 +68,5 @@ def observe_all(tables: Mapping[str, IdTable], announcements: Sequence[Announcem
     for announcement in announcements:
         for name, seen in announcement.tables.items():
             table = tables[name]
-            repeats = np.minimum(seen.counts, table.admission_count)
-            times = np.repeat(np.array(seen.times_ms, np.int64), repeats)
-            ids = [raw_id for raw_id, count in zip(seen.ids, repeats.tolist(), strict=True) for _ in range(count)]
-            table.observe(ids, times)
+            counts = np.minimum(seen.counts, table.admission_count)
+            table.observe(seen.ids, np.array(seen.times_ms, np.int64), counts)

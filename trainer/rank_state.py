@@ -5,7 +5,6 @@ one or by three.
 """
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from springtide.contracts.errors import StateError
 from trainer.chain_model import ChainModel
-from trainer.checkpoint import read_manifest
+from trainer.checkpoint import read_manifest, write_synced
 from trainer.live_feed import LiveFeed
 from trainer.messages import SavedRank
 
@@ -29,7 +28,7 @@ def save_rank(folder: Path, rank: int, chains: Mapping[str, ChainModel], feed: L
     """Write and sync this rank's file; the replicated parts go into rank 0's alone.
 
     Raises:
-        StateError: the model holds NaN or infinity, which must not be resumed.
+        StateError: the model holds NaN or infinity, which must not be resumed, or the disk has no room for it.
     """
     tensors: dict[str, Tensor] = {}
     for chain, model in chains.items():
@@ -44,10 +43,7 @@ def save_rank(folder: Path, rank: int, chains: Mapping[str, ChainModel], feed: L
     _check_finite(tensors)
     content: bytes = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
     file = f"rank-{rank}.safetensors"
-    with (folder / file).open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    write_synced(folder / file, content)
     return SavedRank(file=file, size=len(content), sha256=hashlib.sha256(content).hexdigest(), state=_partitions(feed))
 
 

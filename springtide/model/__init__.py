@@ -2,6 +2,8 @@
 
     inputs.py         slates or samples -> RawColumns (numpy, raw ids)
     id_table.py       raw id -> row, with admission, expiry and a journal (trainer); id_map.py, read only (serving)
+    id_words.py       raw ids of any type as words;  id_index.py  words -> entry;  id_ledger.py  counts and times
+    id_rows.py        ids with their rows, and the journal of a delta, as arrays
     batch.py          RawColumns + rows + labels + weights -> Batch, the one tensor form from topic to loss
     targets.py        samples -> labels, maturity, sampling weights;  delayed/  what late labels teach
     embeddings.py     TorchRec tables;  dense_network.py  all above them;  network.py both, for DMP

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 from springtide.contracts.errors import BundleError, StateError
+from springtide.contracts.topics import DAY_MS
 from springtide.model.bundle import apply_delta, read_bundle, start_state
 from springtide.model.config import ModelConfig
 from springtide.model.delayed.phases import PHASES
@@ -26,6 +27,7 @@ from trainer.chain_model import ChainModel
 from trainer.export import export_part
 from trainer.live_feed import LiveFeed
 from trainer.messages import Meeting
+from trainer.observations import Announcement, TableObservations
 from trainer.packing import pack
 from trainer.process_group import join_group
 from trainer.progress import ChainProgress
@@ -122,6 +124,31 @@ def test_a_reused_row_starts_clean(chain: ChainModel, world: Any) -> None:
     state = chain.local_state()
     assert torch.equal(state["table.user"][rows], first)
     assert state["momentum.user"][row] == 0.0
+
+
+def test_a_row_taken_over_keeps_no_trace_of_the_id_before(chain: ChainModel, world: Any) -> None:
+    learn(chain, world.rows(0, 1))
+    table, later_ms = chain.ids["user"], 400 * DAY_MS + int(max(row.impression_time_ms for row in world.rows(0, 1)))
+    chain._update_ids([newcomer("first", later_ms)], later_ms)  # all others expire, after it took a free row
+    before = chain.local_state()
+    chain._update_ids([newcomer("second", later_ms)], later_ms)
+    row = table.lookup(["second"])
+    fresh = torch.from_numpy(initial_vectors("user", row, CONFIG.embedding_dim, CONFIG.seed))
+    assert row[0] > 0
+    assert before["momentum.user"][row] > 0.0
+    assert not torch.equal(before["table.user"][row], fresh)
+    after = chain.local_state()
+    assert after["momentum.user"][row] == 0.0
+    assert torch.equal(after["table.user"][row], fresh)
+    others = np.setdiff1d(np.arange(CONFIG.capacities["user"]), row)
+    for part in ("table.user", "momentum.user"):
+        assert torch.equal(after[part][others], before[part][others])
+    assert row[0] in chain.take_touched()["user"]
+
+
+def newcomer(raw_id: str, time_ms: int) -> Announcement:
+    seen = TableObservations(ids=[raw_id], counts=[9], times_ms=[time_ms])
+    return Announcement(rows_ST=[], newest_ms=time_ms, exhausted=True, tables={"user": seen})
 
 
 def test_what_is_not_finite_is_neither_published_nor_saved(chain: ChainModel, world: Any, tmp_path: Path) -> None:

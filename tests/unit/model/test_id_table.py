@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from springtide.contracts.errors import StateError
+from springtide.contracts.errors import ShapeError, StateError
 from springtide.model.id_map import FALLBACK_ROW, IdMap, Journal
-from springtide.model.id_table import PENDING_PER_ROW, IdTable
+from springtide.model.id_table import PENDING_PER_ROW, SPARE, IdTable
+from springtide.model.id_words import Ids
+from tests.oracles.id_table import PlainTable
 
 Step = tuple[list[str], int]
 
@@ -27,6 +30,63 @@ def play(table: IdTable, history: list[Step]) -> None:
         table.observe(seen, now)
         if number % 4 == 3:
             table.expire(now)
+
+
+moments = st.lists(
+    st.tuples(ids, st.lists(st.integers(-20, 20), min_size=8, max_size=8), st.integers(0, 50)), max_size=25
+)
+
+
+def check_against_plain(history: list[tuple[list[str], list[int], int]], capacity: int, admission_count: int) -> None:
+    table = new_table(capacity, admission_count)
+    plain = PlainTable(capacity=capacity, admission_count=admission_count, expiry_ms=60)
+    now = 0
+    for number, (seen, lags, gap) in enumerate(history):
+        now += gap
+        times = [now + lag for lag in lags[: len(seen)]]
+        assert table.observe(seen, np.array(times, np.int64)).tolist() == plain.observe(seen, times)
+        if number % 4 == 3:
+            assert table.expire(now) == plain.expire(now)
+        assert table.known().to_dict() == plain.row_of
+        assert (len(table), table.pending) == (len(plain.row_of), len(plain.waiting))
+        if number % 3 == 2:
+            journal, (admitted, evicted) = table.take_journal(), plain.take_journal()
+            assert (journal.admitted.to_dict(), journal.evicted.to_dict()) == (admitted, evicted)
+            assert set(table.rows_to_reset().tolist()) == plain.to_reset
+            plain.to_reset.clear()
+
+
+@given(moments, st.integers(2, 6), st.integers(1, 3))
+@settings(max_examples=50, deadline=None)
+def test_the_table_does_as_the_plain_one(
+    history: list[tuple[list[str], list[int], int]], capacity: int, admission_count: int
+) -> None:
+    check_against_plain(history, capacity, admission_count)
+
+
+def test_it_does_so_when_every_hash_is_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ids, "hashes", lambda ids: np.full(len(ids), 2**64 - 1, np.uint64))
+
+    @given(moments, st.integers(2, 6), st.integers(1, 3))
+    @settings(max_examples=15, deadline=None)
+    def play_both(history: list[tuple[list[str], list[int], int]], capacity: int, admission_count: int) -> None:
+        check_against_plain(history, capacity, admission_count)
+
+    play_both()
+
+
+def test_a_large_table_does_as_the_plain_one_and_frees_a_part_at_once() -> None:
+    random = np.random.default_rng(4)
+    capacity = 3 * SPARE
+    table, plain = new_table(capacity, 2, 400), PlainTable(capacity=capacity, admission_count=2, expiry_ms=400)
+    for now in range(0, 400, 20):
+        seen = [f"id {number}" for number in (now + random.zipf(1.3, 300) % 900).tolist()]
+        times = (now + random.integers(-30, 30, 300)).tolist()
+        assert table.observe(seen, np.array(times)).tolist() == plain.observe(seen, times)
+        assert table.expire(now) == plain.expire(now)
+        journal, (admitted, evicted) = table.take_journal(), plain.take_journal()
+        assert (journal.admitted.to_dict(), journal.evicted.to_dict()) == (admitted, evicted)
+    assert evicted
 
 
 @given(steps)
@@ -103,7 +163,7 @@ def test_lookup_changes_nothing() -> None:
 
 def test_expiry_is_by_event_time_and_frees_the_row() -> None:
     table = new_table(admission_count=1, expiry_ms=100)
-    table.observe(["old", "young"], [0, 50])  # type: ignore[arg-type]
+    table.observe(["old", "young"], np.array([0, 50]))
     assert table.expire(100) == 0
     assert table.expire(101) == 1
     assert table.observe(["new"], 101).tolist() == [1]
@@ -124,7 +184,58 @@ def test_at_capacity_the_longest_unseen_makes_room() -> None:
     table.observe(["a"], 3)
     table.observe(["c"], 4)
     assert dict(table.id_map().row_of) == {"a": 1, "c": 2}
-    assert table.take_journal() == Journal(admitted={"a": 1, "c": 2}, evicted={})
+    journal = table.take_journal()
+    assert (journal.admitted.to_dict(), journal.evicted.to_dict()) == ({"a": 1, "c": 2}, {})
+
+
+def test_an_id_makes_none_go_that_was_seen_as_late_as_itself() -> None:
+    table = new_table(capacity=2, admission_count=1)
+    table.observe(["a"], 5)
+    assert table.observe(["b"], 5).tolist() == [FALLBACK_ROW]
+    assert table.observe(["late"], 4).tolist() == [FALLBACK_ROW]
+    assert table.observe(["b"], 6).tolist() == [1]
+    assert table.lookup(["a"]).tolist() == [FALLBACK_ROW]
+
+
+def test_an_id_that_loses_its_row_in_a_call_reads_the_fallback_in_it() -> None:
+    table = new_table(capacity=2, admission_count=1)
+    table.observe(["a"], 1)
+    assert table.observe(["a", "b"], np.array([2, 3])).tolist() == [FALLBACK_ROW, 1]
+
+
+def test_counts_stand_for_repetition() -> None:
+    one, many = new_table(), new_table()
+    one.observe(["a", "b", "a", "b", "c"], 7)
+    many.observe(["a", "b", "c"], 7, np.array([2, 2, 1]))
+    assert {name: part.tolist() for name, part in one.to_arrays().items()} == {
+        name: part.tolist() for name, part in many.to_arrays().items()
+    }
+
+
+def test_integers_are_ids_and_no_text() -> None:
+    table, restored = new_table(admission_count=1), new_table(admission_count=1)
+    assert table.observe(np.array([7, -7, 0, 7]), 1).tolist() == [1, 2, 3, 1]
+    restored.load_arrays(table.to_arrays())
+    assert restored.lookup([0, 7, 8, -7]).tolist() == [3, 1, FALLBACK_ROW, 2]
+    with pytest.raises(ShapeError, match="integer ids, got text"):
+        restored.lookup(["7"])
+
+
+def test_a_checkpoint_of_an_older_release_is_taken_up() -> None:
+    table = new_table(admission_count=2)
+    table.observe(["a", "a", "x", "y"], 3)
+    arrays = table.to_arrays()
+    arrays["rows"][arrays["rows"] < 0] = -1  # as it was written before waiting ids had places
+    restored = new_table(admission_count=2)
+    restored.load_arrays(arrays)
+    assert restored.pending == 2
+    assert restored.observe(["y", "x", "a"], 4).tolist() == [2, 3, 1]
+
+
+def test_many_ids_stay_within_forty_bytes_each() -> None:
+    table = IdTable(capacity=20_001, admission_count=1, expiry_ms=1)
+    table.observe([f"u{number:07}" for number in range(20_000)], 1)
+    assert table.nbytes / len(table) <= 40
 
 
 def test_an_eviction_that_serving_knows_of_is_journalled() -> None:
@@ -133,7 +244,7 @@ def test_an_eviction_that_serving_knows_of_is_journalled() -> None:
     served = IdMap({}).apply(table.take_journal())
     table.observe(["b"], 2)
     journal = table.take_journal()
-    assert journal == Journal(admitted={"b": 1}, evicted={"a": 1})
+    assert (journal.admitted.to_dict(), journal.evicted.to_dict()) == ({"b": 1}, {"a": 1})
     assert served.apply(journal).row_of == {"b": 1}
     assert served.row_of == {"a": 1}
 
@@ -147,7 +258,7 @@ def test_ids_that_never_get_admitted_stay_bounded() -> None:
 
 def test_a_journal_of_another_base_is_refused() -> None:
     with pytest.raises(StateError, match="start from the base"):
-        IdMap({"a": 2}).apply(Journal(admitted={}, evicted={"a": 1}))
+        IdMap({"a": 2}).apply(Journal.of({}, {"a": 1}))
 
 
 def test_a_snapshot_of_a_larger_table_is_refused() -> None:

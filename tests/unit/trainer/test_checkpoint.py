@@ -1,11 +1,13 @@
 """A checkpoint is whole or it is not there; a damaged one is passed over."""
 
 import hashlib
+import resource
 from pathlib import Path
 
 import pytest
 
-from trainer.checkpoint import MANIFEST, CheckpointFolder
+from springtide.contracts.errors import StateError
+from trainer.checkpoint import DIGEST, MANIFEST, CheckpointFolder
 from trainer.messages import SavedRank
 
 
@@ -34,7 +36,7 @@ def test_the_newest_is_taken_and_the_oldest_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove", "manifest", "flip"])
-def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     checkpoints = CheckpointFolder(tmp_path, 3)
     save(checkpoints, "good")
     folder = save(checkpoints, "later")
@@ -48,6 +50,41 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> Non
     else:
         file.write_text("lateR")
     assert newest_text(checkpoints) == "good"
+    assert "checkpoint 00000002" in caplog.text
+    assert "taking the one before" in caplog.text
+
+
+@pytest.mark.parametrize("name", [MANIFEST, DIGEST])
+def test_any_flipped_bit_of_the_manifest_is_found(tmp_path: Path, name: str) -> None:
+    checkpoints = CheckpointFolder(tmp_path, 3)
+    save(checkpoints, "good")
+    path = save(checkpoints, "later") / name
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        assert newest_text(checkpoints) == "good"
+
+
+def test_a_checkpoint_of_a_release_without_digests_is_taken_up(tmp_path: Path) -> None:
+    checkpoints = CheckpointFolder(tmp_path, 3)
+    (save(checkpoints, "old") / DIGEST).unlink()
+    assert newest_text(checkpoints) == "old"
+
+
+def test_a_full_disk_is_told_of_and_leaves_the_one_before(tmp_path: Path) -> None:
+    checkpoints = CheckpointFolder(tmp_path, 3)
+    save(checkpoints, "good")
+    beside = checkpoints.begin()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    try:
+        with pytest.raises(StateError, match=r"room for .* bytes of checkpoint\.json"):
+            checkpoints.commit(beside, [], {"text": "x" * 100}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    checkpoints.give_up(beside)
+    assert newest_text(checkpoints) == "good"
+    assert [path.name for path in tmp_path.iterdir()] == ["00000001"]
 
 
 def test_a_life_that_ended_while_writing_leaves_nothing_to_resume(tmp_path: Path) -> None:

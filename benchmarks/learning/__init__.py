@@ -1,0 +1,1 @@
+"""What is worth learning, and how much: benchmarks of quality, with seeds."""
