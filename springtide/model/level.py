@@ -100,28 +100,35 @@ class Level(nn.Module):
 
     def _close_hours(self, hours: int, arrived_T: Doubles, walk_T: Doubles) -> None:
         """Let the hours pass: what falls out moves the start of the reading."""
-        start = self.start_2T.double().numpy()
+        start = _split(self.start_2T)
         for _ in range(min(hours, HOURS)):
             start = _step(start, self.seen_KT[-1].numpy(), self.predicted_KT[-1].numpy() * arrived_T, walk_T)
             for past_KT in (self.seen_KT, self.predicted_KT):
                 past_KT.copy_(past_KT.roll(1, dims=0))
                 past_KT[0] = 0.0
-        start[1] += walk_T * max(0, hours - HOURS)
-        self.start_2T.copy_(torch.from_numpy(start))
+        shift_T, variance_T = start
+        self.start_2T.copy_(torch.from_numpy(np.stack([shift_T, variance_T + walk_T * max(0, hours - HOURS)])))
 
     def _read(self, arrived_KT: Doubles, walk_T: Doubles) -> None:
         """Filter the hours from the oldest to the newest."""
         seen_KT, expected_KT = self.seen_KT.double().numpy(), self.predicted_KT.double().numpy() * arrived_KT
-        now = self.start_2T.double().numpy()
+        now = _split(self.start_2T)
         for hour in reversed(range(HOURS)):
             now = _step(now, seen_KT[hour], expected_KT[hour], walk_T)
         self.shift_T.copy_(torch.from_numpy(now[0]))
         self.variance_T.copy_(torch.from_numpy(now[1]))
 
 
-def _step(state_2T: Doubles, seen_T: Doubles, unshifted_T: Doubles, walk_T: Doubles) -> Doubles:
+def _split(state_2T: Tensor) -> tuple[Doubles, Doubles]:
+    shift_T, variance_T = state_2T.double().numpy()
+    return shift_T, variance_T
+
+
+def _step(
+    state: tuple[Doubles, Doubles], seen_T: Doubles, unshifted_T: Doubles, walk_T: Doubles
+) -> tuple[Doubles, Doubles]:
     """Return s and V after one hour more; `unshifted` is M F."""
-    shift_T, variance_T = state_2T
+    shift_T, variance_T = state
     variance_T = variance_T + walk_T
     unknown_T = np.isnan(unshifted_T)
     seen_T, unshifted_T = np.where(unknown_T, 0.0, seen_T), np.where(unknown_T, 0.0, unshifted_T)
@@ -129,7 +136,7 @@ def _step(state_2T: Doubles, seen_T: Doubles, unshifted_T: Doubles, walk_T: Doub
     share_T = 1.0 / (1.0 + SWING * SWING * expected_T)  # m / mu
     certainty_T = 1.0 + variance_T * share_T * expected_T
     moved_T = shift_T + (walk_T > 0.0) * variance_T * share_T * (seen_T - expected_T) / certainty_T
-    return np.stack([np.clip(moved_T, -LARGEST_SHIFT, LARGEST_SHIFT), variance_T / certainty_T])
+    return np.minimum(np.maximum(moved_T, -LARGEST_SHIFT), LARGEST_SHIFT), variance_T / certainty_T
 
 
 def _at_ages(arrived_KT: Doubles, newest_ms: int) -> Doubles:

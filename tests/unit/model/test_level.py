@@ -83,8 +83,8 @@ def test_a_rate_that_halves_is_followed() -> None:
             p_3 = level.probabilities(torch.full((3,), base_p)).numpy()
             predicted[run : run + 3, hour] = p_3
             evidence_2KT = torch.zeros(2, HOURS, 3)
-            for ago in range(min(HOURS, hour + 1)):
-                evidence_2KT[0, ago] = torch.from_numpy(labels[run : run + 3, hour - ago, ago])
+            ago = np.arange(min(HOURS, hour + 1))
+            evidence_2KT[0, ago] = torch.from_numpy(labels[run : run + 3, hour - ago, ago].T).float()
             evidence_2KT[1, 0] = torch.from_numpy(p_3 * rows)
             level.follow(
                 evidence_2KT,
