@@ -94,17 +94,6 @@ def _wait_for_rows(worker: Worker, kafka: KafkaConfig, rows: int, profile: Path 
 
 def _start_profile(pid: int, file: Path) -> subprocess.Popen[bytes]:
     tool = Path(sys.executable).with_name("py-spy")
-    command = [
-        str(tool),
-        "record",
-        "--pid",
-        str(pid),
-        "--output",
-        str(file),
-        "--format",
-        "raw",
-        "--rate",
-        "200",
-        "--threads",
-    ]
+    given = ["record", "--pid", str(pid), "--output", str(file), "--format", "raw", "--rate", "200", "--threads"]
+    command = [str(tool), *given, "--nonblocking"]  # a worker that is stopped at every look loses its heartbeats
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -27,7 +27,7 @@ WINDOWS: Final = (
     'labels.attribution={ click = "5s", cart = "5s", purchase = "30s" }',
     "labels.allowed_lateness=1s",
     "joiner.orphan_wait=30s",
-    "joiner.trigger_every=500ms",
+    "joiner.trigger_every=200ms",
 )
 SLICE_S: Final = 0.02
 LEAD_S: Final = 15

@@ -33,11 +33,11 @@ class StreamingConfig:
     """Wall time after which a worker that was killed loses its partitions to the next one."""
     fetch_wait: timedelta = timedelta(milliseconds=100)
     """Wall time that the broker waits for more records before it answers; longer is less work and more delay."""
-    buffer_records: int = 2048
+    buffer_records: int = 4096
     """Records fetched ahead, in batches."""
-    batch_records: int = 512
+    batch_records: int = 1024
     """Most records that go through the worker as one message; more is less work and longer turns."""
-    batch_bytes: int = 262_144
+    batch_bytes: int = 786_432
     """Most bytes of one batch to the broker, before compression; less than the topics' max.message.bytes."""
 
     def problems(self) -> Iterator[str]:
@@ -57,7 +57,7 @@ class StreamingConfig:
             wanted = f"at least streaming.batch_records ({self.batch_records})"
             yield f"streaming.buffer_records: expected {wanted}, got {self.buffer_records}; raise it"
         if not 4096 <= self.batch_bytes <= 900_000:
-            yield f"streaming.batch_bytes: expected 4096 to 900000, got {self.batch_bytes}; take 262144"
+            yield f"streaming.batch_bytes: expected 4096 to 900000, got {self.batch_bytes}; take 786432"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ class JoinerConfig:
 
     trigger_every: timedelta = timedelta(minutes=5)
     """Watermark advance after which a record is a trigger: what is due is emitted and state is written."""
-    trigger_records: int = 512
+    trigger_records: int = 2048
     """A record whose offset is a multiple of this is a trigger, too."""
     orphan_wait: timedelta = timedelta(hours=1)
     """How long a label or an impression waits for its slate, and a slate for its impression."""

@@ -47,7 +47,7 @@ class SlateBook:
         origins: dict[bytes, bytes] = {}
         for slate in self.slates.values():
             slate.origin = origins.setdefault(slate.origin, slate.origin)
-            slate.item_ids = tuple(map(intern, slate.item_ids))
+            slate.user_id, slate.item_ids = intern(slate.user_id), tuple(map(intern, slate.item_ids))
             slate.size = slate.estimate()
             self.slate_bytes += slate.size
             self._waiting.update([held.task for held in slate.waiting if held.task is not None])

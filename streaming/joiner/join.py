@@ -208,7 +208,7 @@ class Joiner:
 
     def _fill(self, slate: Slate, event: ServedSlate) -> None:
         """Lay down what was served as the bytes that rows are made of; equal texts are one object."""
-        slate.user_id, slate.served_id, slate.served_ms = event.user_id, event.event_id, event.event_time_ms
+        slate.user_id, slate.served_id, slate.served_ms = intern(event.user_id), event.event_id, event.event_time_ms
         slate.item_ids = tuple(map(intern, event.item_ids))
         slate.scores, slate.propensities = bytes(event.scores), bytes(event.propensities)
         slate.features = bytes(event.features)
