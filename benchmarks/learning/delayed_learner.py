@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,9 +22,11 @@ from benchmarks.learning.delayed_stream import LABELS, Floats, Ints, Stream, ite
 from springtide.contracts.samples import Sample
 from springtide.contracts.tasks import TASKS
 from springtide.model.delayed.arrival import Arrival, arrival_evidence
+from springtide.model.delayed.gdfm import gdfm_lesson, known_log_odds, late_evidence, with_evidence
+from springtide.model.delayed.logistic_filter import LogisticFilter
 from springtide.model.delayed.phases import PHASES, Method
 from springtide.model.delayed.registry import BY_NAME, lesson
-from springtide.model.delayed.rows import StreamRows
+from springtide.model.delayed.rows import Lesson, StreamRows
 from springtide.model.graph import LogProbabilities
 from springtide.model.loss import task_losses
 from springtide.model.targets import Targets, targets_from_samples
@@ -31,6 +34,7 @@ from springtide.runtime.settings import milliseconds
 
 STEP: Final = 0.45
 """Of plain gradient descent, one step an hour; over p (1 - p) at the base rate, the loss's curvature there."""
+CART: Final = TASKS.index("cart")
 PURCHASE: Final = TASKS.index("purchase")
 
 
@@ -43,6 +47,8 @@ class Learner:
     """Told the final labels with the observed row, as no one can be."""
     by_features: bool = False
     """F is learned per row (arrival.py), not one for all."""
+    by_carts: bool = False
+    """What is not bought yet is taught by what carts tell (gdfm.py); the method only says which rows are read."""
 
 
 LEARNERS: Final[dict[str, Learner]] = {
@@ -55,6 +61,7 @@ LEARNERS: Final[dict[str, Learner]] = {
     "es-dfm, one F": Learner(method="es-dfm"),
     "defer": Learner(method="defer", by_features=True),
     "defer, one F": Learner(method="defer"),
+    "gdfm": Learner(method="defer", by_carts=True),
 }
 
 
@@ -77,6 +84,8 @@ class Rows(NamedTuple):
 
     item_R: Ints
     targets: Targets
+    carted_R: NDArray[np.bool_]
+    """In a cart by the observation window."""
 
 
 class _Model:
@@ -84,7 +93,7 @@ class _Model:
 
     def __init__(self, stream: Stream, learner: Learner) -> None:
         inputs = stream.x_NF.shape[1]
-        self._learner, self._arrival = learner, Arrival(inputs, 1)
+        self._learner, self._arrival, self._late = learner, Arrival(inputs, 1), LogisticFilter(2 * inputs, 1)
         self._arrived_T = torch.tensor([stream.arrived], dtype=torch.float32)
         self._weights_F1 = torch.zeros(inputs, 1)
         self._weights_F1[-1] = stream.law.base  # how rare purchases are is no news
@@ -98,8 +107,8 @@ class _Model:
         p_R: Floats = torch.sigmoid(x_RF @ self._weights_F1).squeeze(1).double().numpy()
         return p_R
 
-    def learns(self, x_RF: Tensor, targets: Targets) -> None:
-        """Take one step by the product's loss; the arrival model takes in what the rows say."""
+    def learns(self, x_RF: Tensor, targets: Targets, carted_R: Tensor) -> None:
+        """Take one step by the product's loss; what is learned beside takes in what the rows say."""
         logits_R1 = x_RF @ self._weights_F1
         output = LogProbabilities(functional.logsigmoid(logits_R1), functional.logsigmoid(-logits_R1))
         by_features, method = self._learner.by_features, self._learner.method
@@ -107,11 +116,17 @@ class _Model:
         rows = StreamRows.of(targets, output.logp_BT.exp(), arrived_RT)
         if by_features:
             self._arrival.follow(arrival_evidence(x_RF, rows))
-        taught = lesson(method, rows)
+        taught = self._by_carts(x_RF, rows, carted_R) if self._learner.by_carts else lesson(method, rows)
         self._descent.zero_grad()
         losses_T = task_losses(BY_NAME[method].seen(output, rows), taught.labels_BT, taught.weights_BT)
         torch.autograd.backward(losses_T.sum())
         self._descent.step()
+
+    def _by_carts(self, x_RF: Tensor, rows: StreamRows, carted_R: Tensor) -> Lesson:
+        inputs_RD = with_evidence(x_RF, carted_R)
+        late_R1 = self._late(inputs_RD, known_log_odds(rows))
+        self._late.follow(late_evidence(inputs_RD, rows, late_R1))
+        return gdfm_lesson(rows, late_R1)
 
 
 def learn(stream: Stream, learner: Learner, *, judge_from: int) -> Figures:
@@ -125,7 +140,7 @@ def learn(stream: Stream, learner: Learner, *, judge_from: int) -> Figures:
     for hour, samples in enumerate(told[: hours - 1]):
         rows = purchase_rows([sample for sample in samples if sample.phase in PHASES[learner.method]])
         if len(rows.item_R):
-            model.learns(x_NF[rows.item_R], rows.targets)
+            model.learns(x_NF[rows.item_R], rows.targets, torch.from_numpy(rows.carted_R))
         if hour + 1 >= judge_from:
             ahead = slice(first_N[hour + 1], first_N[hour + 2])
             judged.append(dataclasses.astuple(_figures(model.says(x_NF[ahead]), stream.truth_N[ahead])))
@@ -145,6 +160,7 @@ def purchase_rows(samples: Sequence[Sample]) -> Rows:
             maturity_NT=whole.maturity_NT[:, keep],
             told_NT=whole.told_NT[:, keep],
         ),
+        (whole.labels_NT[:, CART] > 0.5) & ~whole.told_NT[:, CART],
     )
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from springtide.contracts.codec import encode
-from springtide.contracts.events import AnyEvent, Impression, Purchase, Served, Tick
+from springtide.contracts.events import AnyEvent, Cart, Impression, Purchase, Served, Tick
 from springtide.contracts.samples import Sample
 from springtide.contracts.topics import DAY_MS, HOUR_MS, SAMPLES
 from springtide.runtime.config import LabelsConfig
@@ -46,6 +46,11 @@ CATEGORY_SPREAD: Final = 0.7
 TURN: Final = 0.2
 """Radians by which a_c turns in a day."""
 LATE_MEAN_MS: Final = 5 * HOUR_MS
+BUYERS_CART: Final = 0.8
+"""Share of purchases before which the item is put in the cart, within CART_MS of the impression."""
+OTHERS_CART: Final = 0.1
+"""Likewise, of what is not bought."""
+CART_MS: Final = HOUR_MS // 6
 LABELS: Final = LabelsConfig(
     observation={"click": timedelta(minutes=10), "cart": timedelta(hours=1), "purchase": timedelta(hours=1)},
     attribution={"click": timedelta(minutes=30), "cart": timedelta(hours=6), "purchase": timedelta(days=1)},
@@ -63,6 +68,8 @@ class Law:
     """Log-odds of F at the mean of x."""
     spread: float = 2.0
     """Standard deviation of F's log-odds over x; 0 makes F independent of x."""
+    carts: bool = False
+    """Buyers put things in the cart first, and some others do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +109,9 @@ def make_stream(seed: int, *, slates_per_hour: int, hours: int, law: Law) -> Str
     early_N = _sigmoid(law.early - law.spread * (price_N + slow_C[category_N]) / np.sqrt(2.0))
     bought_N = draw.random(count) < truth_N
     in_all = hours + milliseconds(LABELS.attribution["purchase"]) // HOUR_MS + 2
-    events = _events(time_N, bought_N, _delays(draw, early_N), START_MS + in_all * HOUR_MS)
+    delay_N = np.where(bought_N, _delays(draw, early_N), -1)
+    cart_N = _cart_delays(draw, bought_N) if law.carts else np.full(count, -1)
+    events = _events(time_N, cart_N, delay_N, START_MS + in_all * HOUR_MS)
     written: list[list[Sample]] = [[] for _ in range(in_all)]
     for event_ms, sample in _joined(events):
         written[(event_ms - START_MS) // HOUR_MS].append(sample)
@@ -135,8 +144,14 @@ def _delays(draw: np.random.Generator, early_N: Floats) -> Ints:
     return np.where(draw.random(len(early_N)) < early_N, inside_N, late_N).astype(np.int64)
 
 
-def _events(time_N: Ints, bought_N: NDArray[np.bool_], delay_N: Ints, end_ms: int) -> list[AnyEvent]:
-    """Return every event before the end, in order of time."""
+def _cart_delays(draw: np.random.Generator, bought_N: NDArray[np.bool_]) -> Ints:
+    """Return the delay of each item's cart in ms, -1 where it is put in none."""
+    carted_N = draw.random(len(bought_N)) < np.where(bought_N, BUYERS_CART, OTHERS_CART)
+    return np.where(carted_N, draw.integers(CART_MS, size=len(bought_N)), -1)
+
+
+def _events(time_N: Ints, cart_N: Ints, delay_N: Ints, end_ms: int) -> list[AnyEvent]:
+    """Return every event before the end, in order of time; delays of -1 are of what was never done."""
     events: list[AnyEvent] = []
     for start in range(0, len(time_N), ITEMS):
         request, time_ms = f"r{start}", int(time_N[start])
@@ -157,7 +172,15 @@ def _events(time_N: Ints, bought_N: NDArray[np.bool_], delay_N: Ints, end_ms: in
                 request_id=request, item_id=str(number),
             )
             for number in slate
-            if bought_N[number]
+            if delay_N[number] >= 0
+        ]  # fmt: skip
+        events += [
+            Cart(
+                event_id=f"{number}-c", user_id="u", producer="benchmark", event_time_ms=time_ms + int(cart_N[number]),
+                request_id=request, item_id=str(number),
+            )
+            for number in slate
+            if cart_N[number] >= 0
         ]  # fmt: skip
     events += [
         Tick(event_id=f"t{time_ms}", user_id="", producer="benchmark", event_time_ms=time_ms, partition=0)

@@ -3,6 +3,7 @@
     phases.py     which rows each method learns from;  rows.py  what a method sees and says
     wait.py vanilla.py es_dfm.py fnw.py fnc.py defer.py
     arrival.py   how soon the labels of each row come, learned beside;  logistic_filter.py  how it is learned
+    gdfm.py      what a cart says of a purchase to come; measured in benchmarks/learning, no setting of the trainer yet
     registry.py   method by name, with masks and sampling weights laid over it
 
 Setting of all of them. Each impression gives one `observed` row at its observation window, positive if its label came

@@ -45,9 +45,9 @@ class LogisticFilter(nn.Module):
         self.register_buffer("weights_DT", torch.zeros(inputs, tasks))
         self.register_buffer("precision_TDD", FIRST_PRECISION * torch.eye(inputs).repeat(tasks, 1, 1))
 
-    def forward(self, inputs_BD: Tensor, known_T: Tensor) -> Tensor:
-        """Return q, (B, T), from inputs of about unit scale, one of them 1, and the known log-odds o."""
-        q_BT: Tensor = torch.sigmoid(known_T + inputs_BD @ self.weights_DT)
+    def forward(self, inputs_BD: Tensor, known_BT: Tensor) -> Tensor:
+        """Return q, (B, T), of inputs of about unit scale, one of them 1, and the known log-odds o, (B, T) or (T,)."""
+        q_BT: Tensor = torch.sigmoid(known_BT + inputs_BD @ self.weights_DT)
         return q_BT
 
     def nothing(self) -> Evidence:
