@@ -43,8 +43,8 @@ def frontier(qualities_RT: Floats) -> Flags:
     """
     at_least_RR = (qualities_RT[:, None] >= qualities_RT[None, :]).all(axis=2)
     better_RR = (qualities_RT[:, None] > qualities_RT[None, :]).any(axis=2)
-    kept_R: Flags = ~(at_least_RR & better_RR).any(axis=0)
-    return kept_R
+    beaten_R: Flags = np.asarray((at_least_RR & better_RR).any(axis=0))
+    return ~beaten_R
 
 
 def least_misery(qualities_RT: Floats) -> int:

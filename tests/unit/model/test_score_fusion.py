@@ -20,14 +20,13 @@ def test_every_number_of_a_vector_is_one_head_s() -> None:
 def test_a_head_s_loss_moves_its_own_numbers_alone(sizes: ModelConfig) -> None:
     config = preset("score-fusion", sizes)
     network = DenseNetwork(config)
+    first_KIH = network.get_parameter("backbone.bottoms.layers.0.weight_PIH")
     pooled_BD = torch.randn(8, len(FEATURES) * config.embedding_dim, requires_grad=True)
     dense_BF = torch.randn(8, len(DENSE_FEATURES))
     shares_KD = own_shares(3, config.embedding_dim).repeat(1, len(FEATURES)) > 0
     for task in range(3):
         loss = network(dense_BF, pooled_BD).logp_BT[:, task].sum()
-        gradients = torch.autograd.grad(
-            loss, [pooled_BD, network.backbone.bottoms.layers[0].weight_PIH, network.wide.weight]
-        )
+        gradients = torch.autograd.grad(loss, [pooled_BD, first_KIH, network.wide.weight])
         assert (gradients[0][:, ~shares_KD[task]] == 0).all()
         assert (gradients[0] != 0).any(dim=0).sum() == shares_KD[task].sum()  # the position's among them
         for part_K in gradients[1:]:

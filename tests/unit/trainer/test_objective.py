@@ -13,6 +13,7 @@ from springtide.contracts.events import Context
 from springtide.contracts.samples import Phase, Sample
 from springtide.contracts.tasks import TASKS
 from springtide.model.config import ModelConfig
+from springtide.model.delayed.phases import Method
 from springtide.model.graph import LogProbabilities
 from springtide.model.inputs import columns_from_samples
 from springtide.model.loss import task_losses
@@ -94,11 +95,12 @@ def test_a_rank_without_rows_has_a_gradient_of_zero() -> None:
 def test_sample_weighting_takes_each_impression_once_and_each_label_as_it_comes() -> None:
     config = preset("sample-weighting")
     late = sample("a", [1], "corrected")
-    for method, samples in (
+    cases: list[tuple[Method, list[Sample]]] = [
         ("vanilla", [SAMPLES[0], late, sample("a", [1, 0, 0], "final")]),
         ("defer", [SAMPLES[0], late, sample("a", [1, 0, 0], "final")]),
         ("vanilla", [SAMPLES[0], late]),
-    ):
+    ]
+    for method, samples in cases:
         objective, rows = Objective(config, method, 1), taught(samples)
         output = said(LOGITS_BT[: len(rows[0])])
         found_T = objective.losses(output, rows, ALL_T, StepCounts(rows_T=torch.tensor([3, 0, 4]), slates_T=ALL_T))
