@@ -191,24 +191,26 @@ class ChainModel:
     ) -> Tensor:
         """Return each task's loss, (T,), scaled so that its mean over ranks is the mean over all ranks' rows."""
         if mine is None:  # one row that teaches nothing, but every rank must go backward
-            return output.logp_BT.sum(dim=0) * 0.0
+            nothing_BT = torch.zeros_like(p_BT)
+            return output.logp_BT.sum(dim=0) * 0.0 + self.network.auxiliary_losses(nothing_BT, nothing_BT)
         targets = mine[1]
         rows = StreamRows.of(targets, p_BT, arrived_T)
         taught = lesson(self._method, rows, torch.from_numpy(targets.sampling_N))
         # DDP and TorchRec average gradients over ranks as if all had equally many rows: undo that.
         share_T: Tensor = (taught.weights_BT > 0.0).sum(dim=0) * self._world_size / rows_T.clamp(min=1)
         seen = BY_NAME[self._method].seen(output, rows)
-        return task_losses(seen, taught.labels_BT, taught.weights_BT) * share_T
+        losses_T = task_losses(seen, taught.labels_BT, taught.weights_BT)
+        return (losses_T + self.network.auxiliary_losses(taught.labels_BT, taught.weights_BT)) * share_T
 
     def _batch(self, mine: tuple[RawColumns, Targets] | None, mode: Mode) -> Batch:
         if mine is None:
-            return Batch.empty(1)
+            return Batch.empty(1, steps=self.config.reads_steps)
         columns, targets = mine
         rows = lookup_columns(columns, self.ids)
         if mode == "learn":
             for feature in FEATURES:
                 self._touched[feature.table][torch.from_numpy(rows[feature.name])] = 1
-        return make_batch(columns, rows, targets.labels_NT)
+        return make_batch(columns, rows, targets.labels_NT, steps=self.config.reads_steps)
 
 
 def _rows_per_step(everyone: Sequence[Announcement]) -> Iterator[Tensor]:

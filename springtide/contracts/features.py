@@ -45,7 +45,7 @@ class FeatureRow(msgspec.Struct, frozen=True, kw_only=True):
     recent_items: list[str] = []
     """Items of the last behaviours, oldest first."""
     recent_behaviours: list[str] = []
-    """The task that each of `recent_items` was: click, cart or purchase; `` where not told, empty where none is."""
+    """What was done to each of `recent_items`: click, cart or purchase, or an empty text where that is not known."""
     schema_version: int = 1
 
 

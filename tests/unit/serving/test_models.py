@@ -155,7 +155,9 @@ def test_a_model_of_another_world_is_refused(models: RandomModels, table: ItemTa
     assert slot.version == "minute-1.0"
 
 
-def test_a_batch_scores_like_its_requests_alone(models: RandomModels, table: ItemTable) -> None:
+@pytest.mark.parametrize("name", ["mmoe-esm2", "dupn"])
+def test_a_batch_scores_like_its_requests_alone(name: str, table: ItemTable, tmp_path: Path) -> None:
+    models = RandomModels(tmp_path, config=preset(name, SIZES), items=300, users=50)
     update = models.publish("base")
     model = LoadedModel(start_state(read_bundle(models.root / update.path)))
     requests = [request(number) for number in range(4)]
