@@ -71,7 +71,8 @@ class RollingCounts:
 class UserMemory:
     """What is known of a user beside counts."""
 
-    recent: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_RECENT_ITEMS))
+    recent: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=MAX_RECENT_ITEMS))
+    """Item and task of the last behaviours."""
     categories: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     prices: deque[float] = field(default_factory=lambda: deque(maxlen=30))
     last_click_ms: int = 0
@@ -218,7 +219,9 @@ class LearningPolicy:
         top = sorted(memory.categories, key=lambda name: -memory.categories[name])[:MAX_TOP_CATEGORIES]
         return SlateFeatures(
             version=FEATURE_SET_VERSION, feature_time_ms=1, user=values, top_categories=top,
-            top_category_shares=[memory.categories[name] / total for name in top], recent_items=list(memory.recent),
+            top_category_shares=[memory.categories[name] / total for name in top],
+            recent_items=[item_id for item_id, _ in memory.recent],
+            recent_behaviours=[done for _, done in memory.recent],
             item=item, item_category=[world.items.category_names[c] for c in world.items.category[chosen].tolist()],
         )  # fmt: skip
 
@@ -268,7 +271,7 @@ class LearningPolicy:
         self._users.add(user, 1 + TASKS.index(task))
         self._items.add(item, 1 + TASKS.index(task))
         memory = self._memory[user]
-        memory.recent.append(event.item_id)
+        memory.recent.append((event.item_id, task))
         if task == "click":
             memory.categories[self._world.items.category_names[self._world.items.category[item]]] += 1
             memory.prices.append(float(self._world.items.price[item]))

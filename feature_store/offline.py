@@ -23,6 +23,7 @@ from springtide.contracts.features import (
     FEAST_NUMBERS,
     FEAST_USER_KEY,
     FEAST_USER_VIEW,
+    USER_LISTS,
     Entity,
     FeatureRow,
 )
@@ -40,6 +41,7 @@ SCHEMAS: Final[dict[Entity, Any]] = {
             ("top_categories", pa.list_(pa.string())),
             ("top_category_shares", pa.list_(pa.float64())),
             ("recent_items", pa.list_(pa.string())),
+            ("recent_behaviours", pa.list_(pa.string())),
         ]
     ),
     "item": pa.schema([(FEAST_ITEM_KEY, pa.string()), _TIME, _NUMBERS]),
@@ -113,7 +115,9 @@ class OfflineWriter:
         paths = sorted(place.glob("[0-9]*.parquet"))
         small = list(takewhile(self._is_small, reversed(paths)))[::-1]
         if len(small) >= self._compact_files:
-            _write(place, pa.concat_tables([pq.read_table(path, partitioning=None) for path in small]), small[-1].name)
+            tables = [pq.read_table(path, partitioning=None) for path in small]
+            # an earlier release may have written some of them, with fewer columns
+            _write(place, pa.concat_tables(tables, promote_options="default"), small[-1].name)
             for path in small[:-1]:
                 path.unlink()
             _fsync(place)
@@ -133,7 +137,7 @@ def _table(entity: Entity, rows: Sequence[FeatureRow]) -> Any:
         FEAST_NUMBERS: [numbers_of(row) for row in rows],
     }
     if entity == "user":
-        for name in ("top_categories", "top_category_shares", "recent_items"):
+        for name in USER_LISTS:
             columns[name] = [getattr(row, name) for row in rows]
     return pa.Table.from_pydict(columns, schema=SCHEMAS[entity])
 

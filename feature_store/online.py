@@ -53,5 +53,6 @@ def _user_entry(row: FeatureRow) -> Any:
         "top_categories": Value(string_list_val=StringList(val=row.top_categories)),
         "top_category_shares": Value(double_list_val=DoubleList(val=row.top_category_shares)),
         "recent_items": Value(string_list_val=StringList(val=row.recent_items)),
+        "recent_behaviours": Value(string_list_val=StringList(val=row.recent_behaviours)),
     }
     return _entry(FEAST_USER_KEY, row, lists)

@@ -86,7 +86,8 @@ class ChainModel:
     ) -> None:
         self.config = config
         self.network = ShardedNetwork(config, group)
-        self._objective, self._observed_age_ms = Objective(config, method, group.size()), observed_age_ms
+        self._objective = Objective(config, method, group.size(), self.network.auxiliary_losses)
+        self._observed_age_ms = observed_age_ms
         self._first_phase = FINAL if method == "wait" else WHOLE
         self._arrival = Arrival(len(DENSE_FEATURES) + 1, len(TASKS)) if delays_by_features else None
         self._weighting = make_weighting(config, self.network, group)
@@ -236,13 +237,13 @@ class ChainModel:
 
     def _batch(self, mine: Taught | None, mode: Mode) -> Batch:
         if mine is None:
-            return Batch.empty(1)
+            return Batch.empty(1, steps=self.config.reads_steps)
         columns, targets = mine
         rows = lookup_columns(columns, self.ids)
         if mode == "learn":
             for feature in FEATURES:
                 self._touched[feature.table][torch.from_numpy(rows[feature.name])] = 1
-        return make_batch(columns, rows, targets.labels_NT)
+        return make_batch(columns, rows, targets.labels_NT, steps=self.config.reads_steps)
 
 
 def _delay_inputs(columns: RawColumns) -> Tensor:

@@ -20,6 +20,7 @@ from springtide.contracts.features import (
     FEAST_USER_VIEW,
     FEATURE_TIME,
     USER_FEATURES,
+    USER_LISTS,
     feast_column,
 )
 from springtide.contracts.samples import Sample
@@ -117,9 +118,7 @@ class _Moment:
 
         self._user = {name: column(FEAST_USER_VIEW, name) for name in (FEATURE_TIME, *USER_FEATURES)}
         self._item = {name: np.nan_to_num(column(FEAST_ITEM_VIEW, name)) for name in COUNTS}
-        self._lists = {
-            name: column(FEAST_USER_VIEW, name) for name in ("top_categories", "top_category_shares", "recent_items")
-        }
+        self._lists = {name: column(FEAST_USER_VIEW, name) for name in USER_LISTS}
 
     def features(self, sample: Sample, start: int, end: int) -> SlateFeatures | None:
         """Return one slate's features; the user's are those of its first row, since all share user and time."""

@@ -6,7 +6,7 @@ believes; a label that a corrected row tells alone has no slate beside it and te
 Shapes: B rows, T tasks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +28,9 @@ from springtide.model.targets import CORRECTED, FINAL, Targets
 Taught = tuple[RawColumns, Targets]
 """A rank's rows of one step."""
 
+AuxiliaryLosses = Callable[[Tensor, Tensor], Tensor]
+"""From what a lesson teaches, labels and weights (B, T), to what nets beside the served one add to each loss, (T,)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepCounts:
@@ -47,10 +50,14 @@ class Objective:
         method: of delayed feedback.
         world_size: number of ranks. DDP and TorchRec average gradients over ranks as if all had equally many rows;
             losses are scaled so that this mean is the mean over all ranks' rows, or slates.
+        auxiliary: of the network whose output is judged; none: it has no such nets.
     """
 
-    def __init__(self, config: ModelConfig, method: Method, world_size: int) -> None:
+    def __init__(
+        self, config: ModelConfig, method: Method, world_size: int, auxiliary: AuxiliaryLosses | None = None
+    ) -> None:
         self._method, self._world_size = method, world_size
+        self._auxiliary = _nothing if auxiliary is None else auxiliary
         self._share = config.slate_share if config.slate_loss != "none" else 0.0
         self._worths = config.behaviour_weights if config.sample_weighting else None
         self._slate_loss = choose_slate_loss(config.slate_loss, config.list_loss)
@@ -77,7 +84,8 @@ class Objective:
             counts: of all ranks.
         """
         if mine is None:  # every rank must go backward
-            return output.logp_BT.sum(dim=0) * 0.0
+            nothing_BT = torch.zeros_like(output.logp_BT)
+            return output.logp_BT.sum(dim=0) * 0.0 + self._auxiliary(nothing_BT, nothing_BT)
         columns, targets = mine
         if self._worths is not None:
             return self._worth_losses(output, targets, counts.rows_T, self._worths)
@@ -94,7 +102,8 @@ class Objective:
         taught = lesson(self._method, rows, torch.from_numpy(targets.sampling_N))
         share_T: Tensor = (taught.weights_BT > 0.0).sum(dim=0) * self._world_size / rows_T.clamp(min=1)
         seen = BY_NAME[self._method].seen(output, rows)
-        return task_losses(seen, taught.labels_BT, taught.weights_BT) * share_T
+        losses_T = task_losses(seen, taught.labels_BT, taught.weights_BT)
+        return (losses_T + self._auxiliary(taught.labels_BT, taught.weights_BT)) * share_T
 
     def _worth_losses(
         self, output: LogProbabilities, targets: Targets, rows_T: Tensor, worths: Mapping[str, float]
@@ -113,3 +122,7 @@ class Objective:
     def _believed(self, targets: Targets) -> Tensor:
         maturity_NT, told_NT = torch.from_numpy(targets.maturity_NT), torch.from_numpy(targets.told_NT)
         return BY_NAME[self._method].believed(maturity_NT, told_NT)
+
+
+def _nothing(labels_BT: Tensor, weights_BT: Tensor) -> Tensor:
+    return labels_BT.new_zeros(labels_BT.shape[1])

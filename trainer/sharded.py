@@ -24,7 +24,7 @@ from springtide.model.config import TABLES, ModelConfig
 from springtide.model.dense_network import HEAD_BIASES, DenseNetwork
 from springtide.model.embeddings import initial_table
 from springtide.model.graph import LogProbabilities
-from springtide.model.network import build_network
+from springtide.model.network import RankingNetwork, build_network
 
 _WEIGHT = "tables.embedding_bags.{table}.weight"
 
@@ -45,6 +45,7 @@ class ShardedNetwork:
             network.dense = DenseNetwork(config)
         self._model = _shard(network, config, group)
         self._dense = dict(_dense_part(self._model).named_parameters())
+        self._dense |= {f"{_AUXILIARY}{name}": parameter for name, parameter in self._auxiliary().items()}
         level = [parameter for name, parameter in self._dense.items() if name in HEAD_BIASES]
         rest = [parameter for name, parameter in self._dense.items() if name not in HEAD_BIASES]
         self._adam = torch.optim.Adam(
@@ -80,6 +81,10 @@ class ShardedNetwork:
     def extra_loss(self) -> Tensor:
         """Return what the network's own parts add to the loss of the batch just passed forward, a scalar."""
         return _dense_part(self._model).extra_loss()
+
+    def auxiliary_losses(self, labels_BT: Tensor, weights_BT: Tensor) -> Tensor:
+        """Return what nets that are not served add to each task's loss for the batch just passed forward, (T,)."""
+        return _network_part(self._model).auxiliary_losses(labels_BT, weights_BT)
 
     def learn(self, loss: Tensor) -> None:
         """Take one step on every rank: gradients are averaged over ranks, tables updated by their owners."""
@@ -117,10 +122,11 @@ class ShardedNetwork:
         return {name: tensor.detach().clone() for name, tensor in _dense_part(self._model).state_dict().items()}
 
     def local_state(self) -> Tensors:
-        """Return copies of what this rank owns: `table.NAME`, `momentum.NAME`, and the dense part with Adam's state."""
+        """Return copies of what this rank owns: `table.NAME`, `momentum.NAME`, and all else with Adam's state."""
         state = {f"table.{name}": weight.clone() for name, weight in self._tables.items()}
         state |= {f"momentum.{name}": momentum.clone() for name, momentum in self._momenta.items()}
         state |= {f"dense.{name}": tensor for name, tensor in self.dense().items()}
+        state |= {f"{_AUXILIARY}{name}": tensor.detach().clone() for name, tensor in self._auxiliary().items()}
         for name, parameter in self._dense.items():
             for part, value in self._adam.state.get(parameter, {}).items():
                 state[f"adam.{part}.{name}"] = value.clone()
@@ -137,13 +143,21 @@ class ShardedNetwork:
             _copy(self._momenta[name], state, f"momentum.{name}")
         for name, tensor in _dense_part(self._model).state_dict().items():
             _copy(tensor, state, f"dense.{name}")
+        for name, tensor in self._auxiliary().items():
+            _copy(tensor, state, f"{_AUXILIARY}{name}")
         self._adam.state.clear()
         for name, parameter in self._dense.items():
             parts = {key: state[f"adam.{key}.{name}"].clone() for key in _ADAM if f"adam.{key}.{name}" in state}
             if parts:
                 self._adam.state[parameter] = parts
 
+    def _auxiliary(self) -> dict[str, nn.Parameter]:
+        """Return the parameters of the nets that only teach, by name."""
+        nets = _network_part(self._model).auxiliary
+        return {} if nets is None else dict(nets.named_parameters())
 
+
+_AUXILIARY = "auxiliary."
 _ADAM = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -183,10 +197,14 @@ def _shard(network: nn.Module, config: ModelConfig, group: Any) -> Any:
         )
 
 
-def _dense_part(model: Any) -> DenseNetwork:
-    """Return the DenseNetwork inside DMP and DDP."""
-    found = [module for module in model.modules() if isinstance(module, DenseNetwork)]
+def _network_part(model: Any) -> RankingNetwork:
+    """Return the RankingNetwork inside DMP and DDP."""
+    found = [module for module in model.modules() if isinstance(module, RankingNetwork)]
     return found[0]
+
+
+def _dense_part(model: Any) -> DenseNetwork:
+    return _network_part(model).dense
 
 
 def _local_tables(model: Any) -> Tensors:

@@ -51,7 +51,8 @@ user_features = FeatureView(
         Field(name=FEAST_NUMBERS, dtype=Array(Float64), description="USER_NUMBERS, in that order"),
         Field(name="top_categories", dtype=Array(String), description="most clicked categories, most first"),
         Field(name="top_category_shares", dtype=Array(Float64), description="share of clicks per top category"),
-        Field(name="recent_items", dtype=Array(String), description="last behaviours, oldest first"),
+        Field(name="recent_items", dtype=Array(String), description="items of the last behaviours, oldest first"),
+        Field(name="recent_behaviours", dtype=Array(String), description="what was done to each recent item"),
     ],
     source=PushSource(name=f"{FEAST_USER_VIEW}_push", batch_source=user_rows),
 )

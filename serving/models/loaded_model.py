@@ -53,4 +53,5 @@ def joined(parts: Sequence[RawColumns]) -> RawColumns:
         time_S=np.concatenate([part.time_S for part in parts]),
         ids=ids,
         history_lengths_S=np.concatenate([part.history_lengths_S for part in parts]),
+        behaviours=np.concatenate([part.behaviours for part in parts]),
     )

@@ -107,6 +107,7 @@ class Ranker:
             top_categories=user.top_categories,
             top_category_shares=user.top_category_shares,
             recent_items=user.recent_items,
+            recent_behaviours=user.recent_behaviours,
             item=columns,
             item_category=[table.shelf.categories[row] for row in rows],
         )

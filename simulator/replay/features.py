@@ -45,6 +45,7 @@ class NewestFeatures:
             top_categories=user.top_categories if user else [],
             top_category_shares=user.top_category_shares if user else [],
             recent_items=user.recent_items if user else [],
+            recent_behaviours=user.recent_behaviours if user else [],
             item={**columns, "price": [price], "born_ms": [float(born_ms)]},
             item_category=[category],
         )

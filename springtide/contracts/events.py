@@ -35,7 +35,12 @@ class SlateFeatures(msgspec.Struct, frozen=True, kw_only=True):
     top_category_shares: list[float] = []
     """Share of the user's clicks per entry of `top_categories`, 0 to 1."""
     recent_items: list[str] = []
-    """The user's last behaviours (click, cart, purchase), oldest first."""
+    """The items of the user's last behaviours (click, cart, purchase), oldest first."""
+    recent_behaviours: list[str] = []
+    """What was done to each of `recent_items`: click, cart or purchase, or an empty text where that is not known.
+
+    The whole list is empty where a release wrote the features that did not tell it.
+    """
     item: dict[str, list[float]] = {}
     """One column per name of ITEM_FEATURES."""
     item_category: list[str] = []

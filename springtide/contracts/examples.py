@@ -26,6 +26,7 @@ _SLATE_FEATURES = events.SlateFeatures(
     top_categories=["c3"],
     top_category_shares=[1.0],
     recent_items=["i7"],
+    recent_behaviours=["cart"],
     item={"clicks_1d": [4.0, 0.0], "price": [19.5, 5.0]},
     item_category=["c3", "c1"],
 )
@@ -57,6 +58,7 @@ EXAMPLES: dict[str, msgspec.Struct] = {
     "feature_row": features.FeatureRow(
         entity="user", entity_id="u1", event_time_ms=_T, values={"clicks_1d": 2.0},
         top_categories=["c3"], top_category_shares=[1.0], recent_items=["i7"],
+        recent_behaviours=["cart"],
     ),
     "slate_request": scoring.SlateRequest(user_id="u1", event_time_ms=_T, request_id="r1", context=_CONTEXT),
     "slate_response": scoring.SlateResponse(

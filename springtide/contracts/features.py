@@ -43,6 +43,9 @@ class FeatureRow(msgspec.Struct, frozen=True, kw_only=True):
     top_categories: list[str] = []
     top_category_shares: list[float] = []
     recent_items: list[str] = []
+    """Items of the last behaviours, oldest first."""
+    recent_behaviours: list[str] = []
+    """What was done to each of `recent_items`: click, cart or purchase, or an empty text where that is not known."""
     schema_version: int = 1
 
 
@@ -74,7 +77,9 @@ FEAST_USER_VIEW: Final = "user_features"
 FEAST_ITEM_VIEW: Final = "item_features"
 
 FEAST_NUMBERS: Final = "numbers"
-FEAST_USER_COLUMNS: Final = (FEAST_NUMBERS, "top_categories", "top_category_shares", "recent_items")
+USER_LISTS: Final = ("top_categories", "top_category_shares", "recent_items", "recent_behaviours")
+"""A user's features that are no numbers; fields of FeatureRow and of SlateFeatures."""
+FEAST_USER_COLUMNS: Final = (FEAST_NUMBERS, *USER_LISTS)
 FEAST_ITEM_COLUMNS: Final = (FEAST_NUMBERS,)
 """The features of each view as Feast stores them. Read through springtide.feature_join, which names the numbers."""
 

@@ -32,8 +32,8 @@ def list_files(view_folder: Path, earliest_ms: int, latest_ms: int) -> list[Path
 def read_rows(view_folder: Path, earliest_ms: int, latest_ms: int, columns: list[str]) -> Any:
     """Read the rows of those days as one pyarrow.Table in order of arrival within a day; None without any.
 
-    Repeated rows are left in: whoever joins takes the last of an instant. The writer may compact a day while it is
-    read; then the list is taken anew.
+    Repeated rows are left in: whoever joins takes the last of an instant. A column that an earlier release did not
+    write is null in its rows. The writer may compact a day while it is read; then the list is taken anew.
 
     Raises:
         StateError: files kept vanishing.
@@ -43,7 +43,16 @@ def read_rows(view_folder: Path, earliest_ms: int, latest_ms: int, columns: list
         if not files:
             return None
         try:
-            return pa.concat_tables([pq.read_table(path, columns=columns, partitioning=None) for path in files])
+            return pa.concat_tables([_read(path, columns) for path in files], promote_options="default")
         except FileNotFoundError as error:
             _log.info("compacted while read, reading anew: %s", error)
     raise StateError(f"{view_folder}: expected files that stay for one read, got none in {_TRIES} tries; read later")
+
+
+def _read(path: Path, columns: list[str]) -> Any:
+    stored = pq.read_schema(path).names
+    table = pq.read_table(path, columns=[name for name in columns if name in stored], partitioning=None)
+    for name in columns:
+        if name not in stored:
+            table = table.append_column(name, pa.nulls(len(table)))
+    return table

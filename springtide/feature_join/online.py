@@ -39,6 +39,7 @@ class UserFeatures:
     top_categories: list[str] = field(default_factory=list)
     top_category_shares: list[float] = field(default_factory=list)
     recent_items: list[str] = field(default_factory=list)
+    recent_behaviours: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +95,7 @@ class OnlineFeatures:
             top_categories=list(row["top_categories"].string_list_val.val),
             top_category_shares=list(row["top_category_shares"].double_list_val.val),
             recent_items=list(row["recent_items"].string_list_val.val),
+            recent_behaviours=_later_texts(row, "recent_behaviours"),
         )
 
     def items(self, item_ids: Sequence[str]) -> ItemFeatures:
@@ -117,6 +119,11 @@ class OnlineFeatures:
 
 def _is_known(values: dict[str, Any]) -> bool:
     return FEAST_NUMBERS in values and bool(values[FEAST_NUMBERS].HasField("double_list_val"))
+
+
+def _later_texts(row: dict[str, Any], name: str) -> list[str]:
+    """Return a list that rows of an earlier release do not have."""
+    return list(row[name].string_list_val.val) if name in row else []
 
 
 def _entity_key(key: str, entity_id: str) -> Any:

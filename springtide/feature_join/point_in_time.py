@@ -147,7 +147,7 @@ def _numbers(table: Any, index: NDArray[np.int64], view: _View) -> NDArray[np.fl
 
 
 def _lists(table: Any, index: NDArray[np.int64], name: str) -> NDArray[np.object_]:
-    """(N,) of lists, empty where the index is -1."""
+    """(N,) of lists, empty where the index is -1 or an earlier release wrote none."""
     lists: NDArray[np.object_] = np.empty(len(index), dtype=object)
     known = np.flatnonzero(index >= 0)
     if len(known):
@@ -155,7 +155,7 @@ def _lists(table: Any, index: NDArray[np.int64], name: str) -> NDArray[np.object
         distinct, which = np.unique(index[known], return_inverse=True)
         made = table[name].take(distinct).to_pylist()
         for position, at in zip(known, which, strict=True):
-            lists[position] = made[at]
+            lists[position] = made[at] or []
     for position in np.flatnonzero(index < 0):
         lists[position] = []
     return lists

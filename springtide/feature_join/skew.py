@@ -16,11 +16,11 @@ from springtide.contracts.features import (
     FEAST_USER_VIEW,
     FEATURE_TIME,
     USER_FEATURES,
+    USER_LISTS,
     feast_column,
 )
 
 _TOLERANCE: Final = 1e-9
-_LISTS: Final = ("top_categories", "top_category_shares", "recent_items")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,7 @@ def logged_rows(slates: Iterable[SlateFeatures]) -> pd.DataFrame:
         count = max((len(values) for values in slate.item.values()), default=len(slate.item_category))
         time_ms = float(slate.feature_time_ms) if slate.feature_time_ms else np.nan
         user = {FEATURE_TIME: time_ms, **{name: slate.user.get(name, np.nan) for name in USER_FEATURES}}
-        user.update({name: getattr(slate, name) for name in _LISTS})
+        user.update({name: getattr(slate, name) for name in USER_LISTS})
         for name, value in user.items():
             columns.setdefault(feast_column(FEAST_USER_VIEW, name), []).extend([value] * count)
         for name in COUNTS:
@@ -74,7 +74,7 @@ def skew_report(logged: pd.DataFrame, joined: pd.DataFrame) -> dict[str, dict[st
 
 
 def _compare(logged: NDArray[Any], joined: NDArray[Any], column: str) -> FeatureSkew:
-    if column.endswith(tuple(f"__{name}" for name in _LISTS)):
+    if column.endswith(tuple(f"__{name}" for name in USER_LISTS)):
         left_null, right_null = _empty(logged), _empty(joined)
         same = np.fromiter((list(a) == list(b) for a, b in zip(logged, joined, strict=True)), bool, len(logged))
         difference = np.nan

@@ -7,6 +7,8 @@
     batch.py          RawColumns + rows + labels + weights -> Batch, the one tensor form from topic to loss
     targets.py        samples -> labels, maturity, sampling weights;  delayed/  what late labels teach
     embeddings.py     TorchRec tables;  dense_network.py  all above them;  network.py both, for DMP
+    sequence.py       a user's last behaviours one by one;  dupn.py  one vector of them, made once per request
+    auxiliary/        DeepMCP's nets, which teach the embeddings and are not served
     backbones/        what heads share, a file per idea;  parallel_layers.py  many small networks as one product
     behaviour_graph.py  heads as data and the paths derived from them;  graph.py  their product in log space
     level.py          a shift of each task's log-odds that follows its base rate

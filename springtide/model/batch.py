@@ -14,6 +14,7 @@ from springtide.contracts.tasks import TASKS
 from springtide.model.dense_features import DENSE_FEATURES
 from springtide.model.id_map import Rows
 from springtide.model.inputs import FEATURES, RawColumns
+from springtide.model.sequence import BEHAVIOUR, STEP_FEATURES, STEPS, padded_steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +24,7 @@ class Batch:
     dense_BF: Tensor
     """float32 (B, F)."""
     sparse: KeyedJaggedTensor
-    """Row numbers per feature of FEATURES, B bags each."""
+    """Row numbers per feature of FEATURES, B bags each; with steps, also per one of STEP_FEATURES, and BEHAVIOUR."""
     labels_BT: Tensor
     """float32 (B, T), 0 or 1."""
     weights_BT: Tensor
@@ -33,14 +34,15 @@ class Batch:
         return int(self.dense_BF.shape[0])
 
     @classmethod
-    def empty(cls, size: int) -> "Batch":
+    def empty(cls, size: int, *, steps: bool = False) -> "Batch":
         """Return `size` rows that teach nothing, for a rank with nothing to read: all masked, no ids."""
+        keys = _keys(steps=steps)
         return cls(
             dense_BF=torch.zeros(size, len(DENSE_FEATURES)),
             sparse=KeyedJaggedTensor(
-                keys=[feature.name for feature in FEATURES],
+                keys=keys,
                 values=torch.zeros(0, dtype=torch.int64),
-                lengths=torch.zeros(size * len(FEATURES), dtype=torch.int64),
+                lengths=torch.zeros(size * len(keys), dtype=torch.int64),
             ),
             labels_BT=torch.zeros(size, len(TASKS)),
             weights_BT=torch.zeros(size, len(TASKS)),
@@ -53,6 +55,8 @@ def make_batch(
     labels_NT: NDArray[np.float32] | None = None,
     weights_NT: NDArray[np.float32] | None = None,
     size: int | None = None,
+    *,
+    steps: bool = False,
 ) -> Batch:
     """Return a batch of the N rows.
 
@@ -62,6 +66,7 @@ def make_batch(
         labels_NT: 0 or 1; none means 0.
         weights_NT: 0 is masked; none means all masked.
         size: pad with rows that teach nothing up to this many, so that all ranks step alike.
+        steps: give the history one by one too, for a model that `reads_steps`.
 
     Raises:
         ShapeError: arrays do not fit, or N exceeds `size`.
@@ -70,7 +75,8 @@ def make_batch(
     size = rows if size is None else size
     if rows > size:
         raise ShapeError(f"make_batch: expected at most {size} rows, got {rows}; split them")
-    values, lengths = [], np.zeros((len(FEATURES), size), np.int64)
+    keys = _keys(steps=steps)
+    values, lengths = [], np.zeros((len(keys), size), np.int64)
     for index, feature in enumerate(FEATURES):
         feature_rows = rows_by_feature[feature.name]
         if feature.name == "history":
@@ -81,10 +87,16 @@ def make_batch(
             if len(feature_rows) != rows:
                 raise ShapeError(f"make_batch: expected {rows} rows of {feature.name}, got {len(feature_rows)}")
         values.append(feature_rows)
+    if steps:
+        rows_LN = padded_steps(rows_by_feature["history"], columns.history_lengths_S)[columns.slate_N].T
+        told_LN = np.arange(STEPS)[:, None] < columns.history_lengths_S[columns.slate_N]
+        lengths[len(FEATURES) : -1, :rows] = told_LN
+        codes, lengths[-1, :rows] = _spread(columns.behaviours, columns)
+        values += [rows_LN[told_LN], codes]
     return Batch(
         dense_BF=_padded(columns.dense_NF, size, len(DENSE_FEATURES)),
         sparse=KeyedJaggedTensor(
-            keys=[feature.name for feature in FEATURES],
+            keys=keys,
             values=torch.from_numpy(np.concatenate(values)),
             lengths=torch.from_numpy(lengths.reshape(-1)),
         ),
@@ -93,8 +105,12 @@ def make_batch(
     )
 
 
+def _keys(*, steps: bool) -> list[str]:
+    return [feature.name for feature in FEATURES] + ([*STEP_FEATURES, BEHAVIOUR] if steps else [])
+
+
 def _spread(rows: Rows, columns: RawColumns) -> tuple[Rows, Rows]:
-    """Repeat each slate's history for each of its rows; returns flat rows and their lengths (N,)."""
+    """Repeat what is told of each slate's history for each of its rows; returns flat rows and their lengths (N,)."""
     lengths_S = columns.history_lengths_S
     starts_S = np.cumsum(lengths_S) - lengths_S
     lengths_N = lengths_S[columns.slate_N]

@@ -11,6 +11,7 @@ from springtide.contracts.tasks import TASKS
 from springtide.model.behaviour_graph import GRAPHS, BehaviourGraph
 
 BACKBONES: Final = ("mmoe", "omoe", "ple", "cross-stitch", "soft-sharing", "shared-bottom", "separate", "own-vectors")
+ENCODERS: Final = ("mean", "dupn")
 WEIGHTINGS: Final = ("fixed", "uncertainty", "pe-ltr")
 SLATE_LOSSES: Final = ("none", "bpr", "listwise")
 LIST_LOSSES: Final = ("softmax", "list-mle")
@@ -26,6 +27,8 @@ class ModelConfig:
 
     backbone: str = "mmoe"
     """How heads share what is below them; one of BACKBONES."""
+    encoder: str = "mean"
+    """How the user's last behaviours are read: as the mean of their items alone, or also one by one; of ENCODERS."""
     graph: str = "esm2"
     """How heads compose into tasks; one of GRAPHS, unless `heads` are given."""
     heads: tuple[str, ...] = ()
@@ -50,6 +53,12 @@ class ModelConfig:
     """Units per layer of an expert (or of a trunk)."""
     tower_units: tuple[int, ...] = (32,)
     """Hidden units per layer of a head's tower."""
+    sequence_units: int = 32
+    """Units of the vector that an encoder other than `mean` makes of a user's behaviours."""
+    matching_weight: float = 0.0
+    """Weight of the loss of DeepMCP's matching net, alpha; 0: without."""
+    correlation_weight: float = 0.0
+    """Weight of the loss of DeepMCP's correlation net, beta; 0: without."""
     gate_dropout: float = 0.0
     """Share of gate weights dropped in training against expert collapse, 0 to below 1."""
     position_tower: bool = True
@@ -115,14 +124,21 @@ class ModelConfig:
         """The graph that `heads` or `graph` gives."""
         return BehaviourGraph(lines=self.heads or GRAPHS[self.graph].lines, supervised=self.supervised)
 
+    @property
+    def reads_steps(self) -> bool:
+        """Whether the network reads the user's behaviours one by one while it learns."""
+        return self.encoder != "mean" or self.correlation_weight > 0.0
+
     def problems(self) -> Iterator[str]:
         """Yield one sentence per broken rule."""
         yield from _choice("backbone", self.backbone, BACKBONES)
+        yield from _choice("encoder", self.encoder, ENCODERS)
         yield from _choice("graph", self.graph, tuple(GRAPHS))
         yield from self._graph_problems()
         for key, least in (
             ("embedding_dim", 1), ("experts", 1), ("own_experts", 1), ("expert_layers", 1), ("active_experts", 0),
-            ("balance_weight", 0.0), ("sharing_weight", 0.0),
+            ("balance_weight", 0.0), ("sharing_weight", 0.0), ("sequence_units", 1), ("matching_weight", 0.0),
+            ("correlation_weight", 0.0),
         ):  # fmt: skip
             if getattr(self, key) < least:
                 yield f"model.{key}: expected at least {least}, got {getattr(self, key)}; raise it"
@@ -166,6 +182,8 @@ class ModelConfig:
             yield f"model.behaviour_weights: expected a number >= 0 for each of {keys}, got {weights}; mend it"
         if self.sample_weighting and (self.slate_loss != "none" or "click" not in self.supervised):
             yield "model.sample_weighting: expected `click` supervised and no slate_loss, got otherwise; mend one"
+        if self.sample_weighting and self.matching_weight + self.correlation_weight > 0.0:
+            yield "model.sample_weighting: expected matching_weight and correlation_weight 0, got more; mend one"
         yield from _choice("slate_loss", self.slate_loss, SLATE_LOSSES)
         yield from _choice("list_loss", self.list_loss, LIST_LOSSES)
         if not 0.0 < self.slate_share <= 1.0:

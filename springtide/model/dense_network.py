@@ -1,6 +1,6 @@
 """Everything above the embeddings: pooled vectors and dense features to log probabilities. Plain torch, no TorchRec.
 
-Shapes: B rows, F dense features, D embedding width, K heads, T tasks.
+Shapes: B rows, F dense features, D embedding width, K heads, T tasks, U units of a user's vector.
 """
 
 from typing import Protocol, runtime_checkable
@@ -13,11 +13,13 @@ from springtide.model.backbones import build_backbone
 from springtide.model.backbones.own_vectors import own_shares
 from springtide.model.config import ModelConfig
 from springtide.model.dense_features import DENSE_FEATURES
+from springtide.model.dupn import ASKING, UserEncoder
 from springtide.model.graph import Composition, LogProbabilities
 from springtide.model.inputs import FEATURES
 from springtide.model.level import Level
 from springtide.model.parallel_layers import EachLinear
 from springtide.model.parent_hiddens import ParentHiddens
+from springtide.model.sequence import Behaviours
 
 _NAMES = [feature.name for feature in FEATURES]
 _PRODUCTS = [
@@ -30,6 +32,8 @@ _PRODUCTS = [
 
 _WIDE = [_NAMES.index("user_id"), _NAMES.index("item_id")]
 """Features whose vectors also reach every head straight: who acts often, what is often acted on."""
+
+_ASKING = [_NAMES.index(name) for name in ASKING]
 
 _POSITION, _DEVICE = _NAMES.index("position"), _NAMES.index("device")
 
@@ -63,6 +67,8 @@ class DenseNetwork(nn.Module):
         heads, self.heads = len(graph.heads), graph.heads
         self.dim = config.embedding_dim
         inputs = (len(FEATURES) - 1 + len(_PRODUCTS)) * config.embedding_dim + len(DENSE_FEATURES)  # position apart
+        self.user_encoder = UserEncoder(config) if config.encoder == "dupn" else None
+        inputs += config.sequence_units if self.user_encoder is not None else 0
         self.backbone = build_backbone(config, inputs, heads)
         units = (config.expert_units[-1], *config.tower_units)
         self.towers = nn.ModuleList(
@@ -83,15 +89,27 @@ class DenseNetwork(nn.Module):
         self.composition: Composition = Composition(graph)
         self.level: Level = Level()
 
-    def encode(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
+    def user_vectors(self, pooled_BD: Tensor, behaviours: Behaviours | None) -> Tensor | None:
+        """Return what the encoder makes of each row's user, (B, U), for the methods below; None without an encoder.
+
+        It reads nothing of the items, so that one row per request will do, repeated for the request's items.
+        """
+        if self.user_encoder is None or behaviours is None:
+            return None
+        vectors = torch.split(pooled_BD, self.dim, dim=1)
+        user_BU: Tensor = self.user_encoder(torch.cat([vectors[index] for index in _ASKING], dim=1), behaviours)
+        return user_BU
+
+    def encode(self, dense_BF: Tensor, pooled_BD: Tensor, user_BU: Tensor | None = None) -> Tensor:
         """Return the backbone's inputs: pooled_BD holds the features' vectors side by side in order of FEATURES."""
         vectors = torch.split(pooled_BD, self.dim, dim=1)
         products = [vectors[left] * vectors[right] for left, right in _PRODUCTS]
-        return torch.cat([pooled_BD[:, : -self.dim], *products, dense_BF], dim=1)
+        users = [] if user_BU is None else [user_BU]
+        return torch.cat([pooled_BD[:, : -self.dim], *products, dense_BF, *users], dim=1)
 
-    def logits(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
+    def logits(self, dense_BF: Tensor, pooled_BD: Tensor, user_BU: Tensor | None = None) -> Tensor:
         """Return each head's logit, (B, K)."""
-        hidden_BKH = self.backbone(self.encode(dense_BF, pooled_BD))
+        hidden_BKH = self.backbone(self.encode(dense_BF, pooled_BD, user_BU))
         for layer in self.towers:
             hidden_BKH = functional.relu(layer(hidden_BKH))
         if self.parent_hiddens is not None:
@@ -117,14 +135,14 @@ class DenseNetwork(nn.Module):
         shares_RD = self.shares_KD[: layer.out_features].repeat(1, layer.in_features // self.dim)
         return functional.linear(vectors_BD, layer.weight * shares_RD)
 
-    def forward(self, dense_BF: Tensor, pooled_BD: Tensor) -> LogProbabilities:
+    def forward(self, dense_BF: Tensor, pooled_BD: Tensor, user_BU: Tensor | None = None) -> LogProbabilities:
         """Return log probabilities per row and task."""
-        result: LogProbabilities = self.level(self.composition(self.logits(dense_BF, pooled_BD)))
+        result: LogProbabilities = self.level(self.composition(self.logits(dense_BF, pooled_BD, user_BU)))
         return result
 
-    def probabilities(self, dense_BF: Tensor, pooled_BD: Tensor) -> Tensor:
+    def probabilities(self, dense_BF: Tensor, pooled_BD: Tensor, user_BU: Tensor | None = None) -> Tensor:
         """Return probabilities per row and task, (B, T), for serving."""
-        return self.level.probabilities(self.composition.probabilities(self.logits(dense_BF, pooled_BD)))
+        return self.level.probabilities(self.composition.probabilities(self.logits(dense_BF, pooled_BD, user_BU)))
 
     def extra_loss(self) -> Tensor:
         """Return what the loss must add for the batch just passed forward, a scalar: 0 unless a part asks for more."""

@@ -1,4 +1,7 @@
-"""The embedding tables as TorchRec sees them: one mean-pooled bag per feature; history shares item_id's table."""
+"""The embedding tables as TorchRec sees them: one mean-pooled bag per feature; history shares item_id's table.
+
+So do the steps of a history, each a bag of its own, for a model that reads them one by one (sequence.py).
+"""
 
 import numpy as np
 import torch
@@ -9,11 +12,13 @@ from torchrec.modules.embedding_modules import EmbeddingBagCollection
 from springtide.model.config import TABLES, ModelConfig
 from springtide.model.initial import initial_vectors
 from springtide.model.inputs import FEATURES
+from springtide.model.sequence import STEP_FEATURES
 
 
-def table_features(table: str) -> list[str]:
+def table_features(config: ModelConfig, table: str) -> list[str]:
     """Return the names of the features that read a table."""
-    return [feature.name for feature in FEATURES if feature.table == table]
+    steps = STEP_FEATURES if config.reads_steps and table == "item" else ()
+    return [*(feature.name for feature in FEATURES if feature.table == table), *steps]
 
 
 def build_tables(config: ModelConfig, device: str = "cpu") -> nn.Module:
@@ -25,7 +30,7 @@ def build_tables(config: ModelConfig, device: str = "cpu") -> nn.Module:
                 name=table,
                 embedding_dim=config.embedding_dim,
                 num_embeddings=config.capacities[table],
-                feature_names=table_features(table),
+                feature_names=table_features(config, table),
                 pooling=PoolingType.MEAN,
             )
             for table in TABLES

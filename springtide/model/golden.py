@@ -10,7 +10,7 @@ from springtide.contracts.errors import BundleError
 from springtide.contracts.tasks import TASKS
 from springtide.model.config import ModelConfig
 from springtide.model.id_map import Rows
-from springtide.model.inputs import DENSE_FEATURES, FEATURES, RawColumns
+from springtide.model.inputs import BEHAVIOUR_CODES, DENSE_FEATURES, FEATURES, RawColumns
 from springtide.model.scorer import TableScorer
 from springtide.model.state import ModelState
 
@@ -30,6 +30,7 @@ def golden_inputs(config: ModelConfig) -> tuple[RawColumns, dict[str, Rows]]:
         time_S=np.zeros(SLATES, np.int64),
         ids={},
         history_lengths_S=np.array(HISTORY, np.int64),
+        behaviours=np.arange(sum(HISTORY)) % len(BEHAVIOUR_CODES) + 1,
     )
     counts = {True: SLATES, False: ROWS}
     rows = {

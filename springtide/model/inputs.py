@@ -16,6 +16,7 @@ from springtide.contracts.errors import ShapeError
 from springtide.contracts.events import Context, SlateFeatures
 from springtide.contracts.features import ITEM_FEATURES, USER_FEATURES
 from springtide.contracts.samples import Sample
+from springtide.contracts.tasks import TASKS
 from springtide.model.dense_features import DENSE_FEATURES, RawSlates, dense_features
 from springtide.model.id_map import Rows
 
@@ -23,6 +24,8 @@ __all__ = ["DENSE_FEATURES", "FEATURES", "RawColumns", "columns_from_samples", "
 
 RECENT_ITEMS_USED: Final = 10
 """Newest behaviours that the history feature pools."""
+BEHAVIOUR_CODES: Final[dict[str, int]] = {"": 1, **{task: code for code, task in enumerate(TASKS, 2)}}
+"""By name in `recent_behaviours`; 1 is one that was not told, 0 is kept for the padding of sequences."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +70,8 @@ class RawColumns:
     """Raw ids per feature name; per row or per slate as FEATURES says; `history` is flat."""
     history_lengths_S: NDArray[np.int64]
     """Entries of `history` per slate."""
+    behaviours: NDArray[np.int64]
+    """What each entry of `history` was, a code of BEHAVIOUR_CODES; flat, 0 (padding) nowhere."""
 
     def __len__(self) -> int:
         return len(self.slate_N)
@@ -145,6 +150,7 @@ def _columns(slates: Sequence[_Slate], positions: list[str]) -> RawColumns:
     raw = RawSlates.zeros(np.repeat(np.arange(len(slates)), sizes), np.array([slate[4] for slate in slates], np.int64))
     categories: list[str] = []
     history: list[str] = []
+    behaviours: list[int] = []
     lengths_S = np.zeros(len(slates), np.int64)
     start = 0
     for index, (features, items, _, _, _) in enumerate(slates):
@@ -155,6 +161,7 @@ def _columns(slates: Sequence[_Slate], positions: list[str]) -> RawColumns:
             categories += features.item_category or [""] * len(items)
             recent = features.recent_items[-RECENT_ITEMS_USED:]
             history += recent
+            behaviours += _behaviour_codes(features.recent_behaviours, len(features.recent_items))[-RECENT_ITEMS_USED:]
             lengths_S[index] = len(recent)
         start += len(items)
     return RawColumns(
@@ -171,7 +178,16 @@ def _columns(slates: Sequence[_Slate], positions: list[str]) -> RawColumns:
             "position": positions,
         },
         history_lengths_S=lengths_S,
+        behaviours=np.array(behaviours, np.int64),
     )
+
+
+def _behaviour_codes(behaviours: Sequence[str], items: int) -> list[int]:
+    """Return a code per recent item; samples from before there were behaviours tell none."""
+    told = behaviours or [""] * items
+    if len(told) != items:
+        raise ShapeError(f"features.recent_behaviours: expected {items} entries, got {len(told)}; mend the producer")
+    return [BEHAVIOUR_CODES.get(name, BEHAVIOUR_CODES[""]) for name in told]
 
 
 def _fill_slate(raw: RawSlates, index: int, start: int, features: SlateFeatures, items: Sequence[str]) -> None:

@@ -141,6 +141,20 @@ PRESETS: Final[dict[str, Preset]] = {
         graph="independent",
         changes={"slate_loss": "listwise"},
     ),
+    "dupn": Preset(
+        summary="the user's behaviours through a property-gated LSTM and attention: one user vector for all tasks",
+        source="Ni et al. 2018",
+        backbone="separate",
+        graph="independent",
+        changes={"encoder": "dupn"},
+    ),
+    "deepmcp": Preset(
+        summary="nets for matching and for correlation teach the embeddings, and are dropped when serving",
+        source="Ouyang et al. 2019",
+        backbone="shared-bottom",
+        graph="independent",
+        changes={"matching_weight": 5.0, "correlation_weight": 0.01},
+    ),
 }
 """By name, the default first."""
 

@@ -11,6 +11,7 @@ from springtide.model.config import ModelConfig
 from springtide.model.dense_network import DenseNetwork
 from springtide.model.id_map import IdMap, Rows
 from springtide.model.inputs import FEATURES, RawColumns, lookup_columns
+from springtide.model.sequence import Behaviours, padded_steps
 from springtide.model.state import ModelState
 
 
@@ -47,9 +48,25 @@ class TableScorer:
                 vectors = vectors[columns.slate_N]
             pooled_ND[:, index * self._dim : (index + 1) * self._dim] = vectors
         with torch.inference_mode():
-            scores_NT = self._network.probabilities(torch.from_numpy(columns.dense_NF), torch.from_numpy(pooled_ND))
+            scores_NT = self._network.probabilities(
+                torch.from_numpy(columns.dense_NF),
+                torch.from_numpy(pooled_ND),
+                self._user_vectors(columns, rows_by_feature, torch.from_numpy(pooled_ND)),
+            )
         result: NDArray[np.float32] = scores_NT.numpy()
         return result
+
+    def _user_vectors(self, columns: RawColumns, rows: Mapping[str, Rows], pooled_ND: Tensor) -> Tensor | None:
+        """Return the encoder's vector of each row's user, (N, U): once per slate; None without an encoder."""
+        if self._network.user_encoder is None:
+            return None
+        slates, firsts, slate_of_N = np.unique(columns.slate_N, return_index=True, return_inverse=True)
+        rows_SL = padded_steps(rows["history"], columns.history_lengths_S)[slates]
+        codes_SL = padded_steps(columns.behaviours, columns.history_lengths_S)[slates]
+        vectors_SLD = self._tables["item"][rows_SL] * (codes_SL > 0)[:, :, None]
+        behaviours = Behaviours(*(torch.from_numpy(part) for part in (vectors_SLD, codes_SL, rows_SL)))
+        user_SU = self._network.user_vectors(pooled_ND[torch.from_numpy(firsts)], behaviours)
+        return None if user_SU is None else user_SU[torch.from_numpy(slate_of_N)]
 
 
 def _means(table: NDArray[np.float32], rows: Rows, lengths_S: NDArray[np.int64]) -> NDArray[np.float32]:

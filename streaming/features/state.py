@@ -49,6 +49,16 @@ class User(msgspec.Struct, array_like=True):
     """Time and item of the last behaviours, oldest first."""
     flushed_ms: int = 0
     """Newest flush done for this user: its row is out, and what only older flushes need is dropped."""
+    recent_behaviours: list[int] = []
+    """Index into BEHAVIOURS per entry of `recent`; 0, or none for the oldest, where an earlier release wrote it."""
+
+    def sequence(self) -> list[tuple[int, str, int]]:
+        """Return time, item and behaviour of the last behaviours, oldest first."""
+        untold = [0] * (len(self.recent) - len(self.recent_behaviours))
+        return [
+            (time, item, behaviour)
+            for (time, item), behaviour in zip(self.recent, untold + self.recent_behaviours, strict=True)
+        ]
 
 
 FORMAT: Final = 1

@@ -53,7 +53,9 @@ def take_label(user: User, event: Label, width_ms: int, catalogue: Catalogue) ->
     if behaviour == 1:
         _note_click(user.buckets[counted[0]], event, catalogue(event.item_id))
     # Twice the length: rows tell only what is older than the flush, and events are a little out of order.
-    user.recent = sorted([*user.recent, (time, event.item_id)])[-2 * MAX_RECENT_ITEMS :]
+    kept = sorted([*user.sequence(), (time, event.item_id, behaviour)])[-2 * MAX_RECENT_ITEMS :]
+    user.recent = [(at_ms, item_id) for at_ms, item_id, _ in kept]
+    user.recent_behaviours = [done for _, _, done in kept]
     return [counted]
 
 

@@ -1,10 +1,15 @@
 """A user's feature row at a flush: a function of the events strictly before it."""
 
 from collections import Counter
+from typing import Final
 
 from springtide.contracts.features import MAX_RECENT_ITEMS, MAX_TOP_CATEGORIES, FeatureRow
+from springtide.contracts.tasks import TASKS
 from streaming.features.state import User
 from streaming.features.windows import LONGEST_MS, window_counts
+
+_NAMES: Final = ("", *TASKS)
+"""What a behaviour's index is called; impressions are not in the sequence, so 0 is one that was not told."""
 
 
 def user_row(user_id: str, user: User, at_ms: int) -> FeatureRow:
@@ -20,7 +25,7 @@ def user_row(user_id: str, user: User, at_ms: int) -> FeatureRow:
         clicked.update(bucket.categories)
     total = sum(clicked.values())
     top = sorted(clicked.items(), key=lambda entry: (-entry[1], entry[0]))[:MAX_TOP_CATEGORIES]
-    recent = [item_id for time_ms, item_id in user.recent if time_ms < at_ms][-MAX_RECENT_ITEMS:]
+    recent = [(item_id, done) for time_ms, item_id, done in user.sequence() if time_ms < at_ms][-MAX_RECENT_ITEMS:]
     return FeatureRow(
         entity="user",
         entity_id=user_id,
@@ -28,5 +33,6 @@ def user_row(user_id: str, user: User, at_ms: int) -> FeatureRow:
         values=values,
         top_categories=[category for category, _ in top],
         top_category_shares=[count / total for _, count in top],
-        recent_items=recent,
+        recent_items=[item_id for item_id, _ in recent],
+        recent_behaviours=[_NAMES[done] for _, done in recent],
     )

@@ -154,6 +154,7 @@ class _Features(msgspec.Struct, frozen=True, kw_only=True):
     top_categories: msgspec.Raw = msgspec.Raw(b"[]")
     top_category_shares: msgspec.Raw = msgspec.Raw(b"[]")
     recent_items: msgspec.Raw = msgspec.Raw(b"[]")
+    recent_behaviours: msgspec.Raw = msgspec.Raw(b"[]")
     item: dict[str, msgspec.Raw] = {}
     item_category: list[str] = []
 

@@ -59,6 +59,8 @@ class FeatureOracle:
         values["mean_clicked_price_7d"] = sum(price for _, price in known) / len(known) if known else 0.0
         counts = Counter(category for category, _ in known)
         top = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:8]
+        order = list(_NAMES.values())  # at one moment on one item: click, cart, purchase
+        recent = sorted((d[0], d[2], order.index(d[3])) for d in mine if d[3] != "impressions")[-20:]
         return FeatureRow(
             entity="user",
             entity_id=entity_id,
@@ -66,7 +68,8 @@ class FeatureOracle:
             values=values,
             top_categories=[category for category, _ in top],
             top_category_shares=[count / len(known) for _, count in top],
-            recent_items=[done[2] for done in mine if done[3] != "impressions"][-20:],
+            recent_items=[item for _, item, _ in recent],
+            recent_behaviours=[order[behaviour].removesuffix("s") for _, _, behaviour in recent],
         )
 
 
@@ -109,4 +112,5 @@ def _agree(row: FeatureRow, wanted: FeatureRow) -> None:
     assert row.top_categories == wanted.top_categories
     assert row.top_category_shares == wanted.top_category_shares
     # After seven quiet days a user is forgotten; the last row keeps the sequence it had.
-    assert row.recent_items == wanted.recent_items or not any(v for k, v in wanted.values.items() if k.endswith("_7d"))
+    told = (row.recent_items, row.recent_behaviours) == (wanted.recent_items, wanted.recent_behaviours)
+    assert told or not any(v for k, v in wanted.values.items() if k.endswith("_7d"))

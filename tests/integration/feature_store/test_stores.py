@@ -29,6 +29,7 @@ def make_row(entity: Entity, entity_id: str, time_ms: int, value: float) -> Feat
         "top_categories": ["c1", "ć2"],
         "top_category_shares": [0.75, 0.25],
         "recent_items": [f"i{value:.0f}"],
+        "recent_behaviours": ["cart"],
     }
     more = lists if entity == "user" else {}
     return FeatureRow(
@@ -50,7 +51,7 @@ def test_what_is_written_is_read(config: FeatureStoreConfig, folder: Path) -> No
     assert user.values == dict.fromkeys(USER_FEATURES, 1.25)
     assert user.top_categories == ["c1", "ć2"]
     assert user.top_category_shares == [0.75, 0.25]
-    assert user.recent_items == ["i1"]
+    assert (user.recent_items, user.recent_behaviours) == (["i1"], ["cart"])
     items = reader.items(["i0", "i1"])
     assert items.feature_time_ms.tolist() == [0, T + 7]
     assert items.counts.tolist() == [[0.0] * len(COUNTS), [3.0] * len(COUNTS)]
@@ -58,6 +59,7 @@ def test_what_is_written_is_read(config: FeatureStoreConfig, folder: Path) -> No
     assert {name: joined[f"user_features__{name}"] for name in USER_FEATURES} == user.values
     assert joined["user_features__feature_time_ms"] == T + 123
     assert joined["user_features__recent_items"] == ["i1"]
+    assert joined["user_features__recent_behaviours"] == ["cart"]
     assert joined["item_features__clicks_7d"] == 3.0
 
 

@@ -13,6 +13,7 @@ import torch
 from torch.multiprocessing.spawn import spawn
 
 from springtide.model.config import ModelConfig
+from springtide.model.level import HOURS
 from tests.integration.trainer.conftest import World
 from trainer.chain_model import ChainModel
 from trainer.messages import Meeting
@@ -26,7 +27,7 @@ def learn_on(rank: int, port: int, weighting: str, folder: str) -> None:
     group = join_group(Meeting(rank=rank, world_size=2, host="127.0.0.1", port=port, timeout=timedelta(seconds=120)))
     model = ChainModel(dataclasses.replace(ModelConfig(), weighting=weighting), group, "vanilla")
     rows = [row for row in World(seed=rank).rows(0, 1) if row.phase == "observed"][: 48 - 16 * rank]
-    model.run(list(pack(rows, 128)), "learn", torch.ones(3), True)
+    model.run(list(pack(rows, 128)), "learn", torch.ones(HOURS, 3), True)
     state = model.local_state()
     shared = {name: part for name, part in state.items() if name.startswith(("dense.", "weighting.")) and part.ndim}
     safetensors.torch.save_file(shared, Path(folder) / f"{rank}.safetensors")

@@ -12,7 +12,10 @@ DAY = 20_000 * DAY_MS
 
 
 def user(time_ms: int, recent: str = "i1", entity_id: str = "u1") -> FeatureRow:
-    return FeatureRow(entity="user", entity_id=entity_id, event_time_ms=time_ms, values={}, recent_items=[recent])
+    return FeatureRow(
+        entity="user", entity_id=entity_id, event_time_ms=time_ms, values={}, recent_items=[recent],
+        recent_behaviours=["cart"],
+    )  # fmt: skip
 
 
 def writer(folder: Path, compact_files: int = 4, retention_ms: int = 0) -> OfflineWriter:
@@ -47,6 +50,20 @@ def test_a_large_file_is_not_merged_again(tmp_path: Path) -> None:
         store.append([user(DAY, str(number))])
     assert large.stat().st_mtime_ns == before
     assert stored(tmp_path)[-5:] == ["0", "1", "2", "3", "4"]
+
+
+def test_rows_of_a_release_that_wrote_fewer_columns_stay_readable(tmp_path: Path) -> None:
+    store = writer(tmp_path, compact_files=3)
+    store.append([user(DAY, "old")])
+    [path] = list_files(tmp_path / FEAST_USER_VIEW, DAY, DAY)
+    pq.write_table(pq.read_table(path, partitioning=None).drop_columns(["recent_behaviours"]), path)
+    for name in ("before", "merged", "after"):  # alone, beside a new file, and compacted with others
+        table = read_rows(tmp_path / FEAST_USER_VIEW, DAY, DAY, ["recent_items", "recent_behaviours"])
+        assert table["recent_items"].to_pylist()[0] == ["old"]
+        done = table["recent_behaviours"].to_pylist()
+        assert done == [None] + [["cart"]] * (len(done) - 1)
+        store.append([user(DAY, name)])
+    assert len(list_files(tmp_path / FEAST_USER_VIEW, DAY, DAY)) < 4
 
 
 @pytest.mark.parametrize("step", ["write", "rename", "remove"])

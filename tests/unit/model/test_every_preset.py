@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from springtide.contracts.bundle import Manifest
+from springtide.model.batch import Batch
 from springtide.model.bundle import read_bundle, start_state, write_bundle
 from springtide.model.config import ModelConfig
 from springtide.model.dense_network import DenseNetwork
@@ -78,6 +79,15 @@ def test_masked_rows_give_no_gradient(config: ModelConfig) -> None:
     assert (dense.grad[8:] != 0).any(dim=1).all()
 
 
+def test_an_empty_batch_reaches_every_parameter_and_teaches_none(config: ModelConfig) -> None:
+    """Of a rank with nothing to read: data parallelism waits for each gradient."""
+    network = build_network(config)
+    learn(network, Batch.empty(2, steps=config.reads_steps))
+    apart = [name for name, p in network.named_parameters() if p.grad is None]
+    assert not apart
+    assert all((p.grad == 0).all() for p in network.parameters() if p.grad is not None)
+
+
 def test_every_parameter_learns(config: ModelConfig) -> None:
     network = build_network(config)
     learn(network, golden_batch(config))
@@ -92,7 +102,9 @@ def test_a_step_against_the_gradient_lowers_the_loss(config: ModelConfig) -> Non
     def loss() -> torch.Tensor:
         torch.manual_seed(3)  # the same noise twice
         output = network(batch.dense_BF, batch.sparse)
-        return task_losses(output, batch.labels_BT, batch.weights_BT).sum() + network.dense.extra_loss()
+        losses_T = task_losses(output, batch.labels_BT, batch.weights_BT)
+        losses_T = losses_T + network.auxiliary_losses(batch.labels_BT, batch.weights_BT)
+        return losses_T.sum() + network.dense.extra_loss()
 
     before = loss()
     torch.autograd.backward(before)

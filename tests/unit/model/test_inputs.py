@@ -14,7 +14,7 @@ from springtide.contracts.errors import ShapeError
 from springtide.contracts.events import Context, SlateFeatures
 from springtide.contracts.features import ITEM_FEATURES, USER_FEATURES
 from springtide.contracts.samples import Sample
-from springtide.model.batch import make_batch
+from springtide.model.batch import Batch, make_batch
 from springtide.model.config import TABLES
 from springtide.model.id_table import IdTable
 from springtide.model.inputs import (
@@ -28,6 +28,7 @@ from springtide.model.inputs import (
     lookup_columns,
     observe_columns,
 )
+from springtide.model.sequence import BEHAVIOUR, STEP_FEATURES
 from springtide.model.targets import CLOSED, OBSERVED, OPEN, targets_from_samples
 
 NOW = 1_700_000_000_000
@@ -113,6 +114,38 @@ def test_history_keeps_the_newest() -> None:
     recent = [f"i{number}" for number in range(20)]
     columns = slate(SlateFeatures(version=1, feature_time_ms=NOW, recent_items=recent), ["i1"])
     assert columns.ids["history"] == recent[-RECENT_ITEMS_USED:]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_behaviours_go_with_the_history_and_old_samples_tell_none(told: bool) -> None:
+    recent = [f"i{number}" for number in range(20)]
+    done = ["click", "cart", "purchase", "", "wish"] * 4  # a later release may know of more
+    features = SlateFeatures(
+        version=1, feature_time_ms=NOW, recent_items=recent, recent_behaviours=done if told else []
+    )
+    columns = slate(features, ["i1"])
+    assert columns.behaviours.tolist() == ([2, 3, 4, 1, 1] * 2 if told else [1] * RECENT_ITEMS_USED)
+    short = msgspec.structs.replace(features, recent_behaviours=["click"])
+    with pytest.raises(ShapeError, match=r"recent_behaviours: expected 20 entries, got 1"):
+        slate(short, ["i1"])
+
+
+def test_a_batch_tells_a_history_step_by_step(make_sample: MakeSample) -> None:
+    samples = [make_sample(seed, items=1 + seed) for seed in range(4)]
+    columns = columns_from_samples(samples)
+    tables = {table: IdTable(capacity=50, admission_count=1, expiry_ms=1) for table in TABLES}
+    batch = make_batch(columns, observe_columns(columns, tables), size=20, steps=True)
+    assert batch.sparse.keys() == [*Batch.empty(1, steps=True).sparse.keys()]
+    row = 0
+    for sample in samples:
+        assert sample.features is not None
+        rows = tables["item"].lookup(sample.features.recent_items[-RECENT_ITEMS_USED:]).tolist()
+        for _ in sample.item_ids:
+            steps = [batch.sparse[name].to_dense()[row].tolist() for name in STEP_FEATURES]
+            assert steps == [[value] for value in rows] + [[]] * (RECENT_ITEMS_USED - len(rows))
+            assert batch.sparse[BEHAVIOUR].to_dense()[row].tolist() == [1] * len(rows)
+            row += 1
+    assert all(not len(batch.sparse[name].to_dense()[19]) for name in STEP_FEATURES)
 
 
 @pytest.mark.parametrize("change", [{"item": {"price": [1.0]}}, {"item_category": ["c1"]}])

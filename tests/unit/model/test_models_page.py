@@ -30,7 +30,7 @@ def test_the_table_has_every_preset() -> None:
     assert re.findall(r"^\| `.*$", section, re.MULTILINE) == rows
 
 
-@pytest.mark.parametrize(("name", "title"), [("esm2", "ESM²"), ("esmm", "ESMM")])
+@pytest.mark.parametrize(("name", "title"), [("esm2", "ESM²"), ("esmm", "ESMM"), ("independent", "Independent")])
 def test_the_pictures_are_those_of_the_graphs(name: str, title: str) -> None:
     drawn = draw_graph(GRAPHS[name], title=title, note="solid: the parent happened; dashed: it did not")
     assert (DOCS / "images" / f"graph-{name}.svg").read_text() == drawn

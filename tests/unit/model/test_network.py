@@ -25,13 +25,15 @@ def tables_of(network: RankingNetwork) -> dict[str, torch.Tensor]:
 def learn(network: RankingNetwork, batch: Batch) -> None:
     """Give every parameter its gradient."""
     output = network(batch.dense_BF, batch.sparse)
-    torch.autograd.backward(weighted_loss(output, batch.labels_BT, batch.weights_BT, network.config.task_weights))
+    losses_T = network.auxiliary_losses(batch.labels_BT, batch.weights_BT)
+    loss = weighted_loss(output, batch.labels_BT, batch.weights_BT, network.config.task_weights) + losses_T.sum()
+    torch.autograd.backward(loss)
 
 
 def golden_batch(config: ModelConfig, weight: float = 1.0, size: int | None = None) -> Batch:
     columns, rows = golden_inputs(config)
     labels = np.random.default_rng(1).integers(0, 2, (len(columns), len(TASKS))).astype(np.float32)
-    return make_batch(columns, rows, labels, np.full_like(labels, weight), size=size)
+    return make_batch(columns, rows, labels, np.full_like(labels, weight), size=size, steps=config.reads_steps)
 
 
 def test_a_position_moves_a_click_but_no_conditional_head(sizes: ModelConfig) -> None:

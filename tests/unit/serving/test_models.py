@@ -44,6 +44,7 @@ KNOWN = UserFeatures(
     top_categories=["c1"],
     top_category_shares=[1.0],
     recent_items=["i5"],
+    recent_behaviours=["cart"],
 )
 
 
@@ -154,7 +155,9 @@ def test_a_model_of_another_world_is_refused(models: RandomModels, table: ItemTa
     assert slot.version == "minute-1.0"
 
 
-def test_a_batch_scores_like_its_requests_alone(models: RandomModels, table: ItemTable) -> None:
+@pytest.mark.parametrize("name", ["mmoe-esm2", "dupn"])
+def test_a_batch_scores_like_its_requests_alone(name: str, table: ItemTable, tmp_path: Path) -> None:
+    models = RandomModels(tmp_path, config=preset(name, SIZES), items=300, users=50)
     update = models.publish("base")
     model = LoadedModel(start_state(read_bundle(models.root / update.path)))
     requests = [request(number) for number in range(4)]
@@ -189,7 +192,8 @@ def test_a_slate_holds_the_best_with_the_features_that_were_used(table: ItemTabl
     assert features.item["clicks_1d"] == [299.0, 298.0, 297.0, 296.0, 295.0]
     assert features.item["price"] == [300.0, 299.0, 298.0, 297.0, 296.0]
     assert features.item_category == ["c4", "c3", "c2", "c1", "c0"]
-    assert (features.user, features.recent_items) == (KNOWN.values, ["i5"])
+    assert features.user == KNOWN.values
+    assert (features.recent_items, features.recent_behaviours) == (["i5"], ["cart"])
     assert features.feature_time_ms == KNOWN.feature_time_ms
 
 

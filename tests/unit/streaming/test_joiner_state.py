@@ -46,6 +46,7 @@ BAD: list[dict[str, Any]] = [
     {"item": {"price": [1, 2]}}, {"item": {"price": [1, 2, "3"]}}, {"item": {"price": [1, [2], 3]}},
     {"item": {"price": [1, None, 3]}}, {"user": {"clicks_1d": "1.5"}}, {"item_category": ["a"]},
     {"item_category": ["a", "b", 3]}, {"version": None}, {"recent_items": [7]}, {"item": {"price": {"a": 1}}},
+    {"recent_behaviours": [7]},
 ]  # fmt: skip
 
 

@@ -11,8 +11,10 @@ from springtide.contracts.events import Click, Purchase
 from streaming.config import FeaturesConfig
 from streaming.core import Core, Record, Write
 from streaming.features.item_job import ItemFeatures
-from streaming.features.state import Partial
+from streaming.features.state import Partial, User
+from streaming.features.user_events import take_label
 from streaming.features.user_job import UserFeatures
+from streaming.features.user_row import user_row
 from streaming.joiner.state import PACK
 from streaming.state_format import FormatError
 from tests.oracles.joiner_story import T0, Story, label, make_joiner, served, shown
@@ -84,6 +86,18 @@ def test_a_meta_entry_without_a_format_is_of_the_first(job: str) -> None:
     core = MAKE[job]()
     core.restore({**entries, b"0/m": PACK(meta)})
     assert core.applied >= 0
+
+
+def test_a_user_of_a_release_without_behaviours_has_them_untold() -> None:
+    old = msgspec.msgpack.decode(PACK([{}, {}, {}, [(1, "i1"), (2, "i2")], 0]), type=User)
+    assert old.sequence() == [(1, "i1", 0), (2, "i2", 0)]
+    bought = label(Purchase, 3, request="")
+    assert isinstance(bought, Purchase)
+    take_label(old, bought, 3_600_000, lambda _: None)
+    assert old.sequence() == [(1, "i1", 0), (2, "i2", 0), (3, "i0", 3)]
+    row = user_row("u1", old, 4)
+    assert row.recent_items == ["i1", "i2", "i0"]
+    assert row.recent_behaviours == ["", "", "purchase"]
 
 
 @JOBS

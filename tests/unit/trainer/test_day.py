@@ -16,6 +16,7 @@ from springtide.contracts.features import (
     FEAST_USER_VIEW,
     FEATURE_TIME,
     USER_FEATURES,
+    USER_LISTS,
     feast_column,
 )
 from springtide.contracts.samples import Sample
@@ -42,7 +43,7 @@ class FakeJoin:
         columns: dict[str, Any] = {feast_column(FEAST_ITEM_VIEW, name): np.arange(count) * 1.0 for name in COUNTS}
         for name in (FEATURE_TIME, *USER_FEATURES):
             columns[feast_column(FEAST_USER_VIEW, name)] = np.where(rows["user_id"] == "known", 70.0, np.nan)
-        for name in ("top_categories", "top_category_shares", "recent_items"):
+        for name in USER_LISTS:
             columns[feast_column(FEAST_USER_VIEW, name)] = pd.Series([["x"]] * count)
         return pd.concat([rows, pd.DataFrame(columns)], axis=1).iloc[: count - self.lost]
 
