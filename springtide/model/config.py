@@ -11,6 +11,8 @@ from springtide.contracts.tasks import TASKS
 from springtide.model.behaviour_graph import GRAPHS, BehaviourGraph
 
 BACKBONES: Final = ("mmoe", "omoe", "ple", "cross-stitch", "soft-sharing", "shared-bottom", "separate")
+PRECISIONS: Final = ("float32", "bfloat16")
+"""What the layers' matrix products may use; see precision.py."""
 TABLES: Final = ("user", "item", "category", "device", "country", "position")
 """Every embedding table."""
 _LISTS: Final = ("heads", "supervised", "expert_units", "tower_units")
@@ -47,6 +49,8 @@ class ModelConfig:
     """Units per layer of an expert (or of a trunk)."""
     tower_units: tuple[int, ...] = (32,)
     """Hidden units per layer of a head's tower."""
+    precision: str = "float32"
+    """What backbone and towers multiply in, one of PRECISIONS; `bfloat16` is fast where the processor has it."""
     gate_dropout: float = 0.0
     """Share of gate weights dropped in training against expert collapse, 0 to below 1."""
     position_tower: bool = True
@@ -98,6 +102,7 @@ class ModelConfig:
         """Yield one sentence per broken rule."""
         yield from _choice("backbone", self.backbone, BACKBONES)
         yield from _choice("graph", self.graph, tuple(GRAPHS))
+        yield from _choice("precision", self.precision, PRECISIONS)
         yield from self._graph_problems()
         for key, least in (
             ("embedding_dim", 1), ("experts", 1), ("own_experts", 1), ("expert_layers", 1), ("active_experts", 0),

@@ -43,6 +43,7 @@ def test_an_unknown_preset_is_refused_with_the_choices() -> None:
         ({"cascade": True}, "model.cascade"),
         ({"heads": ("click", "cart")}, "model.heads"),
         ({"gate_dropout": 1.0}, "model.gate_dropout"),
+        ({"precision": "float16"}, "model.precision"),
         ({"dense_learning_rate": 0.0}, "model.dense_learning_rate"),
         ({"capacities": {"user": 10}}, "model.capacities"),
         ({"admission_counts": {"user": 0}}, "model.admission_counts.user"),
