@@ -15,6 +15,8 @@ ENCODERS: Final = ("mean", "dupn")
 WEIGHTINGS: Final = ("fixed", "uncertainty", "pe-ltr")
 SLATE_LOSSES: Final = ("none", "bpr", "listwise")
 LIST_LOSSES: Final = ("softmax", "list-mle")
+PRECISIONS: Final = ("float32", "bfloat16")
+"""What the layers' matrix products may use; see precision.py."""
 TABLES: Final = ("user", "item", "category", "device", "country", "position")
 """Every embedding table."""
 _LISTS: Final = ("heads", "supervised", "expert_units", "tower_units")
@@ -59,6 +61,8 @@ class ModelConfig:
     """Weight of the loss of DeepMCP's matching net, alpha; 0: without."""
     correlation_weight: float = 0.0
     """Weight of the loss of DeepMCP's correlation net, beta; 0: without."""
+    precision: str = "float32"
+    """What backbone and towers multiply in, one of PRECISIONS; `bfloat16` is fast where the processor has it."""
     gate_dropout: float = 0.0
     """Share of gate weights dropped in training against expert collapse, 0 to below 1."""
     position_tower: bool = True
@@ -134,6 +138,7 @@ class ModelConfig:
         yield from _choice("backbone", self.backbone, BACKBONES)
         yield from _choice("encoder", self.encoder, ENCODERS)
         yield from _choice("graph", self.graph, tuple(GRAPHS))
+        yield from _choice("precision", self.precision, PRECISIONS)
         yield from self._graph_problems()
         for key, least in (
             ("embedding_dim", 1), ("experts", 1), ("own_experts", 1), ("expert_layers", 1), ("active_experts", 0),

@@ -19,6 +19,7 @@ from springtide.model.inputs import FEATURES
 from springtide.model.level import Level
 from springtide.model.parallel_layers import EachLinear
 from springtide.model.parent_hiddens import ParentHiddens
+from springtide.model.precision import multiplying_in
 from springtide.model.sequence import Behaviours
 
 _NAMES = [feature.name for feature in FEATURES]
@@ -65,6 +66,7 @@ class DenseNetwork(nn.Module):
         super().__init__()
         graph = config.behaviour_graph
         heads, self.heads = len(graph.heads), graph.heads
+        self.precision = config.precision
         self.dim = config.embedding_dim
         inputs = (len(FEATURES) - 1 + len(_PRODUCTS)) * config.embedding_dim + len(DENSE_FEATURES)  # position apart
         self.user_encoder = UserEncoder(config) if config.encoder == "dupn" else None
@@ -109,9 +111,11 @@ class DenseNetwork(nn.Module):
 
     def logits(self, dense_BF: Tensor, pooled_BD: Tensor, user_BU: Tensor | None = None) -> Tensor:
         """Return each head's logit, (B, K)."""
-        hidden_BKH = self.backbone(self.encode(dense_BF, pooled_BD, user_BU))
-        for layer in self.towers:
-            hidden_BKH = functional.relu(layer(hidden_BKH))
+        with multiplying_in(self.precision):
+            hidden_BKH = self.backbone(self.encode(dense_BF, pooled_BD, user_BU))
+            for layer in self.towers:
+                hidden_BKH = functional.relu(layer(hidden_BKH))
+        hidden_BKH = hidden_BKH.float()
         if self.parent_hiddens is not None:
             hidden_BKH = self.parent_hiddens(hidden_BKH)
         vectors = torch.split(pooled_BD, self.dim, dim=1)

@@ -47,6 +47,7 @@ def test_an_unknown_preset_is_refused_with_the_choices() -> None:
         ({"sequence_units": 0}, "model.sequence_units"),
         ({"matching_weight": -1.0}, "model.matching_weight"),
         ({"correlation_weight": -1.0}, "model.correlation_weight"),
+        ({"precision": "float16"}, "model.precision"),
         ({"dense_learning_rate": 0.0}, "model.dense_learning_rate"),
         ({"capacities": {"user": 10}}, "model.capacities"),
         ({"admission_counts": {"user": 0}}, "model.admission_counts.user"),
