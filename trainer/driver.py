@@ -242,7 +242,8 @@ class Driver:
             ).report()
             for task in TASKS
         }
-        return refusal(reports, {task: 1.0 if task in closed else arrived[task] for task in TASKS}, self._config)
+        known: dict[str, float] = {task: 1.0 if task in closed else arrived[task] for task in TASKS}
+        return refusal(reports, known, self._config, probabilities=not self._model.sample_weighting)
 
     def _metrics(self, chain: str) -> dict[str, float]:
         return {
