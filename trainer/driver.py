@@ -246,7 +246,7 @@ class Driver:
             ).report()
             for task in TASKS
         }
-        return refusal(reports, arrived, self._config)
+        return refusal(reports, arrived, self._config, probabilities=not self._model.sample_weighting)
 
     def _metrics(self, chain: str) -> dict[str, float]:
         return {

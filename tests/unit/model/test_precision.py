@@ -24,11 +24,12 @@ def test_bfloat16_changes_little_and_keeps_float32_where_it_counts(name: str) ->
     random = torch.Generator().manual_seed(5)
     dense_BF = torch.randn(32, len(DENSE_FEATURES), generator=random)
     pooled_BD = torch.randn(32, len(FEATURES) * 4, generator=random)
-    logits_BK = rounded.logits(dense_BF, pooled_BD)
+    user_BU = torch.randn(32, config.sequence_units, generator=random) if config.encoder == "dupn" else None
+    logits_BK = rounded.logits(dense_BF, pooled_BD, user_BU)
     assert logits_BK.dtype == torch.float32
-    torch.testing.assert_close(logits_BK, exact.logits(dense_BF, pooled_BD), atol=0.05, rtol=0.02)
-    assert not torch.equal(logits_BK, exact.logits(dense_BF, pooled_BD))
-    (-rounded.train()(dense_BF, pooled_BD).logp_BT.mean() + rounded.extra_loss()).backward()
+    torch.testing.assert_close(logits_BK, exact.logits(dense_BF, pooled_BD, user_BU), atol=0.05, rtol=0.02)
+    assert not torch.equal(logits_BK, exact.logits(dense_BF, pooled_BD, user_BU))
+    (-rounded.train()(dense_BF, pooled_BD, user_BU).logp_BT.mean() + rounded.extra_loss()).backward()
     assert all(part.grad is None or part.grad.dtype == torch.float32 for part in rounded.parameters())
     assert rounded.out.weight_PIH.grad is not None
 

@@ -1,5 +1,6 @@
 """Versions, the guard, what survives, what is removed."""
 
+from dataclasses import replace
 from datetime import timedelta
 from math import nan
 from pathlib import Path
@@ -50,6 +51,14 @@ def test_the_guard_refuses_useless_scores() -> None:
 def test_the_guard_says_nothing_about_few_labels() -> None:
     few = report(0.9, 0.1, rows=1_000)
     assert refusal({"click": few}, {"click": 1.0}, TrainerConfig(guard_labels=200)) == ""
+
+
+def test_scores_that_are_no_probabilities_are_only_asked_to_be_finite() -> None:
+    far, config = report(0.9, 0.1), TrainerConfig()
+    assert refusal({"cart": far}, {"cart": 1.0}, config)
+    assert refusal({"cart": far}, {"cart": 1.0}, config, probabilities=False) == ""
+    broken = replace(far, calibration=float("nan"))
+    assert "finite" in refusal({"cart": broken}, {"cart": 1.0}, config, probabilities=False)
 
 
 def test_versions_follow_their_parents() -> None:
