@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from springtide.model.delayed.arrival import Arrival, arrival_evidence
-from springtide.model.delayed.logistic_filter import Evidence
+from springtide.model.delayed.logistic_filter import LARGEST_STEP, Evidence
 from springtide.model.delayed.rows import StreamRows
 from springtide.model.targets import CLOSED, CORRECTED, FINAL, OBSERVED, WHOLE
 
@@ -51,6 +51,11 @@ def test_f_of_each_row_is_learned_wherever_the_delay_curve_starts(curve: float) 
     off_BT = (arrival(asked_BD, torch.tensor([curve])) - true_BT).abs()
     assert off_BT.mean() < 0.02, f"seed {SEED}: {off_BT.mean()}"
     assert off_BT.max() < 0.12, f"seed {SEED}: {off_BT.max()}"
+
+
+def test_a_curve_near_certainty_is_left_in_steps_not_in_a_leap() -> None:
+    arrival, _, _ = learned(0.9999, batches=1)
+    assert 0.5 < float(arrival.weights_DT.abs().max()) <= LARGEST_STEP
 
 
 def test_before_any_label_f_is_the_delay_curves() -> None:
