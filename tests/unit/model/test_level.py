@@ -68,9 +68,9 @@ def hourly(seen: float, predicted: float) -> torch.Tensor:
 
 
 def test_a_rate_that_halves_is_followed() -> None:
-    """250 labels a day, half of them early, the rest within a day; 18 runs of 8 days; the rate halves after 4."""
+    """250 labels a day, half of them early, the rest within a day; 9 runs of 8 days; the rate halves after 4."""
     print(f"seed {SEED}")
-    rng, base_p, rows, hours, runs = np.random.default_rng(SEED), 0.005, 50_000 // 24, 24 * 8, 18
+    rng, base_p, rows, hours, runs = np.random.default_rng(SEED), 0.005, 50_000 // 24, 24 * 8, 9
     truth = np.where(np.arange(hours) < 24 * 4, base_p, base_p / 2)
     arrived_K = 1 - 0.5 * np.exp(-np.arange(HOURS) / 8)
     arrived_K[24:] = 1.0
@@ -93,9 +93,9 @@ def test_a_rate_that_halves_is_followed() -> None:
                 drift_T=torch.full((3,), 0.4),
             )
     ratio = predicted.mean(axis=0).reshape(8, 24).mean(axis=1) / truth.reshape(8, 24).mean(axis=1)
-    assert ratio[:4] == pytest.approx(1.0, abs=0.05)
+    assert ratio[:4] == pytest.approx(1.0, abs=0.06)
     assert 1.1 < ratio[4] < 1.4
-    assert ratio[5:] == pytest.approx(1.0, abs=0.05)
+    assert ratio[5:] == pytest.approx(1.0, abs=0.06)
 
 
 def test_a_late_label_counts_with_its_own_hour_whatever_the_order() -> None:
