@@ -16,8 +16,8 @@ by Bayes' rule, and so does this. Without a, the odds of w follow from p and F, 
 
 The first factor is the model's own p, so that w moves with it. The log of the second is r(x, a), linear in x and a x,
 learned from final rows: of those without a label when observed, some have it now (logistic_filter.py). r also takes up
-what one F for all misses. Where r lags behind a change of what carts mean, so does p; ES-DFM hears of it from the
-corrected rows, hours earlier. Shapes: B rows, T tasks, D inputs.
+what one F for all misses. The price: w is in part what the model believed before, so that only early labels and carts
+move it; ES-DFM hears the corrected rows too and follows a change of p sooner. Shapes: B rows, T tasks, D inputs.
 """
 
 import torch
