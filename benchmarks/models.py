@@ -6,10 +6,9 @@ expected clicks and purchases per slate of the last whole day, against random an
 
 import argparse
 import dataclasses
-import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.bars import bar, say_bars
 from benchmarks.learning_policy import LearningPolicy, lay_out
+from benchmarks.model_speed import measure_speed
 from simulator.config import SimulatorConfig
 from simulator.policies import Policy, make_policy
 from simulator.scenario import read_scenario
@@ -28,13 +29,15 @@ from springtide.contracts.features import ITEM_FEATURES, USER_FEATURES
 from springtide.contracts.samples import Sample
 from springtide.contracts.tasks import TASKS
 from springtide.contracts.truth import TruthSlate
+from springtide.model.batch import Batch, make_batch
 from springtide.model.config import ModelConfig
 from springtide.model.dense_network import DenseNetwork
 from springtide.model.embeddings import initial_table
-from springtide.model.inputs import columns_from_samples, columns_from_slate
+from springtide.model.inputs import columns_from_samples, columns_from_slate, lookup_columns
 from springtide.model.level import HOURS
 from springtide.model.presets import names, preset
 from springtide.model.scorer import TableScorer
+from springtide.model.targets import targets_from_samples
 from springtide.runtime.config import LabelsConfig
 from springtide.runtime.settings import build_sections, milliseconds, read_profile
 from trainer.chain_model import ChainModel
@@ -45,12 +48,6 @@ DAY_MS = 86_400_000
 CANDIDATES = 100
 BATCH_ROWS = 1000
 WEIGHTS = {"click": 1.0, "cart": 2.0, "purchase": 6.0}
-
-
-def bar(name: str, value: float, limit: float, unit: str, *, at_least: bool) -> dict[str, Any]:
-    """Say one bar: whether `value` keeps to `limit`."""
-    holds = value >= limit if at_least else value <= limit
-    return {"bar": name, "value": round(value, 4), "limit": limit, "holds": holds, "unit": unit}
 
 
 def slate(random: np.random.Generator, items: int) -> SlateFeatures:
@@ -83,6 +80,12 @@ def made_up_samples(count: int) -> list[Sample]:
     ]  # fmt: skip
 
 
+def made_batch(samples: Sequence[Sample], chain: ChainModel) -> Batch:
+    """Return decoded samples as the network takes them: user features once per slate, spread over its rows late."""
+    columns = columns_from_samples(samples)
+    return make_batch(columns, lookup_columns(columns, chain.ids), targets_from_samples(samples).labels_NT)
+
+
 def cpu_seconds(work: Callable[[], object], times: int) -> float:
     """Return this thread's CPU time per call, after a warm-up."""
     for _ in range(3):
@@ -102,6 +105,7 @@ def measure_cost(group: Any, times: int) -> list[dict[str, Any]]:
     arrived_KT = torch.full((HOURS, len(TASKS)), 0.5)
     learn = cpu_seconds(lambda: chain.run(batches, "learn", arrived_KT, exhausted=True), max(times // 20, 2))
     columns = cpu_seconds(lambda: columns_from_samples(samples), max(times // 20, 2))
+    making = cpu_seconds(lambda: [made_batch(batch, chain) for batch in batches], max(times // 20, 2))
     features, ids = slate(np.random.default_rng(2), CANDIDATES), [f"i{item}" for item in range(CANDIDATES)]
     rows = {name: np.zeros(CANDIDATES, np.int64) for name in ("item_id", "category", "position")}
     rows |= {name: np.zeros(1, np.int64) for name in ("user_id", "device", "country")} | {
@@ -115,6 +119,7 @@ def measure_cost(group: Any, times: int) -> list[dict[str, Any]]:
     inputs = cpu_seconds(lambda: columns_from_slate(features, ids, "u1", Context(), 1_700_000_000_000), times)
     return [
         bar("samples scored and learned per second, ids to optimizer", 4000 / learn, 15_000, "1/s", at_least=True),
+        bar("share of learning spent on making batches of decoded samples", making / learn, 0.15, "", at_least=False),
         bar("columns per item of training slates", columns / 4000 * 1e6, 15, "µs", at_least=False),
         bar("columns of 100 candidates", inputs * 1e3, 1, "ms", at_least=False),
         bar("score of 100 candidates", score * 1e3, 1, "ms", at_least=False),
@@ -176,7 +181,8 @@ def measure_learning(group: Any, config: ModelConfig, days: float) -> list[dict[
 def main() -> None:
     """Run all and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="cost alone")
+    parser.add_argument("--quick", action="store_true", help="cost alone, in one short round")
+    parser.add_argument("--peers", type=Path, help="virtual environment of other libraries to compare with")
     parser.add_argument("--days", type=float, default=3.0, help="event time of the learning story")
     parser.add_argument("--preset", default=names()[0], choices=names())
     parser.add_argument("--json", type=Path)
@@ -185,14 +191,10 @@ def main() -> None:
     group = join_group(
         Meeting(rank=0, world_size=1, host="127.0.0.1", port=0, start_timeout=patience, timeout=patience)
     )
-    bars = measure_cost(group, 100)
+    bars = measure_cost(group, 100) + measure_speed(arguments.peers, quick=arguments.quick)
     if not arguments.quick:
         bars += measure_learning(group, preset(arguments.preset), arguments.days)
-    for entry in bars:
-        mark = "holds" if entry["holds"] else "FAILS"
-        sys.stdout.write(f"{mark}  {entry['bar']:<56} {entry['value']:>12} {entry['unit']} (limit {entry['limit']})\n")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(bars, indent=2))
+    say_bars(bars, arguments.json)
     torch.distributed.destroy_process_group()
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 import torch
 
-from benchmarks.models import bar, made_up_samples
+from benchmarks.bars import bar
+from benchmarks.models import made_up_samples
 from springtide.contracts.codec import encode
 from springtide.contracts.samples import Sample
 from springtide.contracts.topics import DAY_MS
