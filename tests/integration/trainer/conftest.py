@@ -106,6 +106,22 @@ class World:
         yield time_ms + FINAL_MS, sample("final", FINAL_MS, features=None)
 
 
+def with_behaviours(rows: list[Sample]) -> list[Sample]:
+    """Give each slate's user a past: some of the world's items, of any length; rows must have features."""
+    random = np.random.default_rng(11)
+    told = []
+    for row in rows:
+        count = int(random.integers(0, 13))
+        assert row.features is not None
+        features = msgspec.structs.replace(
+            row.features,
+            recent_items=[f"i{item}" for item in random.integers(0, 40, count)],
+            recent_behaviours=[TASKS[kind] for kind in random.integers(0, len(TASKS), count)],
+        )
+        told.append(msgspec.structs.replace(row, features=features))
+    return told
+
+
 def send(kafka: KafkaConfig, rows: list[Sample]) -> None:
     """Put rows on the topic."""
     producer = make_producer(kafka)

@@ -22,6 +22,7 @@ from springtide.model.level import HOURS
 from springtide.model.presets import preset
 from springtide.model.scorer import Scorer
 from springtide.runtime.config import KafkaConfig
+from tests.integration.trainer.conftest import with_behaviours
 from trainer.bundle_writer import BundleWriter
 from trainer.chain_model import ChainModel
 from trainer.export import export_part
@@ -111,6 +112,25 @@ def test_a_saved_state_goes_on_as_the_model_would_have(chain: ChainModel, group:
     learned = [name for name in first if name.startswith(("table.", "momentum.", "dense.", "adam."))]
     assert len(learned) > 20
     assert all(torch.equal(first[name], second[name]) for name in learned)
+
+
+def test_nets_that_are_not_served_are_saved_but_not_published(group: Any, world: Any, tmp_path: Path) -> None:
+    config = preset("deepmcp", CONFIG)
+    rows = with_behaviours([row for row in world.rows(0, 1) if row.phase == "observed"])
+    first = ChainModel(config, group, "es-dfm")
+    learn(first, rows[:200])
+    second = ChainModel(config, group, "es-dfm")
+    second.load_local_state(first.local_state())
+    for model in (first, second):
+        learn(model, rows[200:400])
+    saved, again = first.local_state(), second.local_state()
+    nets = [name for name in saved if "auxiliary." in name]
+    assert {name.split(".")[0] for name in nets} == {"auxiliary", "adam"}
+    learned = [name for name in saved if name.startswith(("table.", "dense.", *nets, "adam."))]
+    assert all(torch.equal(saved[name], again[name]) for name in learned)
+    with pytest.raises(StateError, match=r"expected auxiliary\."):
+        second.load_local_state({name: part for name, part in saved.items() if name not in nets})
+    assert not any(name.startswith("auxiliary") for name in export_part(first, "base", first=True).dense)
 
 
 def test_a_reused_row_starts_clean(chain: ChainModel, world: Any) -> None:
