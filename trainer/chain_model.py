@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from springtide.model.delayed.phases import Method
 from springtide.model.delayed.registry import BY_NAME, lesson
 from springtide.model.delayed.rows import StreamRows
 from springtide.model.graph import LogProbabilities
+from springtide.model.id_map import Rows
 from springtide.model.id_table import IdTable
 from springtide.model.initial import initial_vectors
-from springtide.model.inputs import FEATURES, RawColumns, columns_from_samples, lookup_columns
+from springtide.model.inputs import FEATURES, RawColumns, columns_from_samples, lookup_all
 from springtide.model.level import early_evidence
 from springtide.model.loss import task_losses
 from springtide.model.targets import FINAL, WHOLE, Targets, targets_from_samples
@@ -52,6 +53,15 @@ class Outcome:
     """Newest impression over all ranks, 0 without rows."""
     exhausted: bool
     """No rank has more for now."""
+
+
+class Mine(NamedTuple):
+    """A rank's own part of one step."""
+
+    columns: RawColumns
+    targets: Targets
+    rows: dict[str, Rows]
+    """Per feature."""
 
 
 class ChainModel:
@@ -105,10 +115,11 @@ class ChainModel:
         follows = mode == "learn" and any(self.config.level_drift.values())
         if mode == "learn":
             self._update_ids(everyone, newest_ms)
+        rows = lookup_all(columns, self.ids)
         scored = []
         evidence_2T = torch.zeros(2, len(TASKS), dtype=torch.float64)
         for step, rows_T in enumerate(_rows_per_step(everyone)):
-            mine = (columns[step], targets[step]) if step < len(batches) else None
+            mine = Mine(columns[step], targets[step], rows[step]) if step < len(batches) else None
             probabilities_NT = self._step(mine, mode, arrived_T, rows_T)
             if mine is not None and follows:
                 p_NT = torch.from_numpy(probabilities_NT)
@@ -169,7 +180,7 @@ class ChainModel:
                 self.network.reset_rows(table, rows, vectors_RD)
                 self._touched[table][torch.from_numpy(rows)] = 1
 
-    def _step(self, mine: tuple[RawColumns, Targets] | None, mode: Mode, arrived_T: Tensor, rows_T: Tensor) -> Floats:
+    def _step(self, mine: Mine | None, mode: Mode, arrived_T: Tensor, rows_T: Tensor) -> Floats:
         """Run one step; returns this rank's probabilities (N, T)."""
         batch = self._batch(mine, mode)
         with torch.set_grad_enabled(mode == "learn"):
@@ -185,30 +196,27 @@ class ChainModel:
         self,
         output: LogProbabilities,
         p_BT: Tensor,
-        mine: tuple[RawColumns, Targets] | None,
+        mine: Mine | None,
         arrived_T: Tensor,
         rows_T: Tensor,
     ) -> Tensor:
         """Return each task's loss, (T,), scaled so that its mean over ranks is the mean over all ranks' rows."""
         if mine is None:  # one row that teaches nothing, but every rank must go backward
             return output.logp_BT.sum(dim=0) * 0.0
-        targets = mine[1]
-        rows = StreamRows.of(targets, p_BT, arrived_T)
-        taught = lesson(self._method, rows, torch.from_numpy(targets.sampling_N))
+        rows = StreamRows.of(mine.targets, p_BT, arrived_T)
+        taught = lesson(self._method, rows, torch.from_numpy(mine.targets.sampling_N))
         # DDP and TorchRec average gradients over ranks as if all had equally many rows: undo that.
         share_T: Tensor = (taught.weights_BT > 0.0).sum(dim=0) * self._world_size / rows_T.clamp(min=1)
         seen = BY_NAME[self._method].seen(output, rows)
         return task_losses(seen, taught.labels_BT, taught.weights_BT) * share_T
 
-    def _batch(self, mine: tuple[RawColumns, Targets] | None, mode: Mode) -> Batch:
+    def _batch(self, mine: Mine | None, mode: Mode) -> Batch:
         if mine is None:
             return Batch.empty(1)
-        columns, targets = mine
-        rows = lookup_columns(columns, self.ids)
         if mode == "learn":
             for feature in FEATURES:
-                self._touched[feature.table][torch.from_numpy(rows[feature.name])] = 1
-        return make_batch(columns, rows, targets.labels_NT)
+                self._touched[feature.table][torch.from_numpy(mine.rows[feature.name])] = 1
+        return make_batch(mine.columns, mine.rows, mine.targets.labels_NT)
 
 
 def _rows_per_step(everyone: Sequence[Announcement]) -> Iterator[Tensor]:
