@@ -31,6 +31,8 @@ CALL: Final = 1_000_000
 SEED: Final = 11
 ZIPF: Final = 1.2
 ROUNDS: Final = 3
+NEW: Final = 0.1
+"""Share of the observations of a busy full table that are of unknown ids."""
 
 Bars = list[dict[str, Any]]
 Ints = NDArray[np.int64]
@@ -78,6 +80,19 @@ def filled(ids: Any, admission_count: int) -> tuple[IdTable, float]:
     return table, admission_count * len(ids) / seconds
 
 
+def in_traffic(table: IdTable, ids: Ints) -> float:
+    """Return the ids a second of a full table; a tenth are new, each its own, and displace what was longest unseen."""
+    random, seconds, asked = np.random.default_rng(SEED + 2), 0.0, 0
+    table.take_journal()
+    for now, part in enumerate(calls(ids[which(len(ids))["zipf"]]), start=2):
+        new = np.flatnonzero(random.random(len(part)) < NEW)
+        part[new] = -1 - asked - np.arange(len(new))  # no id of the table is negative
+        seconds += cpu(lambda: table.observe(part, now))  # noqa: B023 -- called at once
+        asked += len(part)
+    assert len(table.take_journal().evicted) >= NEW * asked * 0.99
+    return asked / seconds
+
+
 def warm(lookup: Callable[[Any], Any], queries: Any, rows: Ints) -> float:
     """Return the ids a second of the best of some rounds, each answer checked."""
     seconds = []
@@ -120,6 +135,7 @@ def of_integers(count: int) -> Bars:
     known = ids[which(count)["zipf"]]
     pace = len(known) / cpu(lambda: [table.observe(part, 1) for part in calls(known)])
     results.append(bar("integers_observe_known", pace / 1e6, 0, "M/s", at_least=True))
+    results.append(bar("integers_admitting_in_traffic", in_traffic(table, ids) / 1e6, 3, "M/s", at_least=True))
     del table
     table, admitting = filled(ids, 2)
     results.append(bar("integers_admitting_at_2", admitting / 1e6, 3, "M/s", at_least=True))

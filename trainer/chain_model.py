@@ -19,9 +19,10 @@ from springtide.model.delayed.logistic_filter import Evidence
 from springtide.model.delayed.phases import Method
 from springtide.model.delayed.rows import StreamRows
 from springtide.model.dense_features import DENSE_FEATURES
+from springtide.model.id_map import Rows
 from springtide.model.id_table import IdTable
 from springtide.model.initial import initial_vectors
-from springtide.model.inputs import FEATURES, RawColumns, columns_from_samples, lookup_columns
+from springtide.model.inputs import FEATURES, RawColumns, columns_from_samples, lookup_all
 from springtide.model.level import HOURS, evidence
 from springtide.model.targets import FINAL, WHOLE, Targets, targets_from_samples
 from springtide.runtime.settings import milliseconds
@@ -126,12 +127,13 @@ class ChainModel:
         newest_ms = max(other.newest_ms for other in everyone)
         if mode == "learn":
             self._update_ids(everyone, newest_ms)
+        rows = lookup_all(columns, self.ids)
         scored = []
         heard: list[_Heard] = []
         for step, counts in enumerate(_counts_per_step(everyone)):
             mine = (columns[step], targets[step]) if step < len(batches) else None
             arrived_BT = self._arrived(mine, arrived_KT[0].nan_to_num(1.0))
-            probabilities_NT = self._step(mine, mode, arrived_BT, counts)
+            probabilities_NT = self._step(mine, rows[step] if mine else {}, mode, arrived_BT, counts)
             if mine is not None:
                 if mode == "learn":
                     heard.append(self._hear(*mine, torch.from_numpy(probabilities_NT), arrived_BT, newest_ms))
@@ -223,9 +225,11 @@ class ChainModel:
                 self.network.reset_rows(table, rows, vectors_RD)
                 self._touched[table][torch.from_numpy(rows)] = 1
 
-    def _step(self, mine: Taught | None, mode: Mode, arrived_BT: Tensor, counts: StepCounts) -> Floats:
-        """Run one step; returns this rank's probabilities (N, T)."""
-        batch = self._batch(mine, mode)
+    def _step(
+        self, mine: Taught | None, rows: dict[str, Rows], mode: Mode, arrived_BT: Tensor, counts: StepCounts
+    ) -> Floats:
+        """Run one step, on table rows per feature; returns this rank's probabilities (N, T)."""
+        batch = self._batch(mine, rows, mode)
         with torch.set_grad_enabled(mode == "learn"):
             output = self.network.forward(batch, learning=mode == "learn")
         p_BT = output.logp_BT.detach().exp()
@@ -235,11 +239,10 @@ class ChainModel:
         scores: Floats = p_BT.numpy()
         return scores
 
-    def _batch(self, mine: Taught | None, mode: Mode) -> Batch:
+    def _batch(self, mine: Taught | None, rows: dict[str, Rows], mode: Mode) -> Batch:
         if mine is None:
             return Batch.empty(1, steps=self.config.reads_steps)
         columns, targets = mine
-        rows = lookup_columns(columns, self.ids)
         if mode == "learn":
             for feature in FEATURES:
                 self._touched[feature.table][torch.from_numpy(rows[feature.name])] = 1

@@ -105,9 +105,8 @@ def read_manifest(folder: Path) -> CheckpointManifest:
     """
     try:
         content = (folder / MANIFEST).read_bytes()
-        if (folder / DIGEST).exists() and hashlib.sha256(content).hexdigest().encode() != (
-            folder / DIGEST
-        ).read_bytes():
+        digest = folder / DIGEST
+        if digest.exists() and digest.read_bytes() != hashlib.sha256(content).hexdigest().encode():
             raise StateError(f"checkpoint {folder.name}: expected {MANIFEST} with its sha256, got another; remove it")
         manifest = msgspec.json.decode(content, type=CheckpointManifest)
     except (OSError, msgspec.DecodeError) as error:

@@ -7,6 +7,7 @@ says which slate a row belongs to. Tensor shapes: N rows, S slates, F dense feat
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, Protocol
 
 import numpy as np
@@ -123,7 +124,21 @@ def lookup_columns(columns: RawColumns, tables: Mapping[str, ReadsIds]) -> dict[
         columns: the raw columns.
         tables: by table name.
     """
-    return {feature.name: tables[feature.table].lookup(columns.ids[feature.name]) for feature in FEATURES}
+    return lookup_all([columns], tables)[0]
+
+
+def lookup_all(parts: Sequence[RawColumns], tables: Mapping[str, ReadsIds]) -> list[dict[str, Rows]]:
+    """Do as `lookup_columns` for each part, with one lookup per table: an id table answers many ids as fast as few."""
+    rows: list[dict[str, Rows]] = [{} for _ in parts]
+    for table in dict.fromkeys(feature.table for feature in FEATURES):
+        names = [feature.name for feature in FEATURES if feature.table == table]
+        ids = list(chain.from_iterable(part.ids[name] for part in parts for name in names))
+        found, start = tables[table].lookup(ids), 0
+        for part, own in zip(parts, rows, strict=True):
+            for name in names:
+                own[name] = found[start : start + len(part.ids[name])]
+                start += len(part.ids[name])
+    return rows
 
 
 def observe_columns(columns: RawColumns, tables: Mapping[str, CountsIds]) -> dict[str, Rows]:

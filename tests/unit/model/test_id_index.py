@@ -49,7 +49,7 @@ def check_against_dict(history: list[tuple[list[str], list[str]]]) -> None:
 @pytest.mark.usefixtures("hashing")
 def test_the_index_is_a_dict_whatever_the_hashes() -> None:
     @given(st.lists(st.tuples(names, names), max_size=12))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=10, deadline=None)
     def play(history: list[tuple[list[str], list[str]]]) -> None:
         check_against_dict(history)
 

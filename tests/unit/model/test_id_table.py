@@ -57,7 +57,7 @@ def check_against_plain(history: list[tuple[list[str], list[int], int]], capacit
 
 
 @given(moments, st.integers(2, 6), st.integers(1, 3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_table_does_as_the_plain_one(
     history: list[tuple[list[str], list[int], int]], capacity: int, admission_count: int
 ) -> None:
@@ -68,7 +68,7 @@ def test_it_does_so_when_every_hash_is_equal(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Ids, "hashes", lambda ids: np.full(len(ids), 2**64 - 1, np.uint64))
 
     @given(moments, st.integers(2, 6), st.integers(1, 3))
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=10, deadline=None)
     def play_both(history: list[tuple[list[str], list[int], int]], capacity: int, admission_count: int) -> None:
         check_against_plain(history, capacity, admission_count)
 

@@ -19,13 +19,13 @@ int64s = st.lists(st.integers(-(2**63), 2**63 - 1), max_size=8)
 
 
 @given(encodable)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_text_survives_packing(raw: list[str]) -> None:
     assert as_ids(raw).to_list() == raw
 
 
 @given(int64s)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_integers_survive_packing(raw: list[int]) -> None:
     packed = as_ids(np.array(raw, np.int64))
     assert packed.to_list() == raw
@@ -33,7 +33,7 @@ def test_integers_survive_packing(raw: list[int]) -> None:
 
 
 @given(encodable, encodable)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_ids_survive_arrays_and_joining(one: list[str], two: list[str]) -> None:
     whole = joined([as_ids(one), as_ids(two)], "text")
     assert whole.to_list() == one + two
@@ -42,7 +42,7 @@ def test_ids_survive_arrays_and_joining(one: list[str], two: list[str]) -> None:
 
 
 @given(encodable)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_equal_words_mean_equal_text(raw: list[str]) -> None:
     packed = as_ids(raw)
     rows = list(zip(*(word.tolist() for word in packed.words), strict=True))
@@ -52,7 +52,7 @@ def test_equal_words_mean_equal_text(raw: list[str]) -> None:
 
 
 @given(encodable)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_hash_does_not_depend_on_the_ids_beside(raw: list[str]) -> None:
     together = as_ids([*raw, "x" * INLINE]).hashes()
     for index, text in enumerate(raw):

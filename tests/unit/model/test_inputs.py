@@ -25,6 +25,7 @@ from springtide.model.inputs import (
     RawColumns,
     columns_from_samples,
     columns_from_slate,
+    lookup_all,
     lookup_columns,
     observe_columns,
 )
@@ -188,6 +189,17 @@ def test_only_what_was_shown_counts_towards_admission(make_sample: MakeSample) -
     assert all((rows == 0).all() for rows in before.values())
     observe_columns(columns, tables)
     assert set(tables["item"].id_map().row_of) == set(sample.item_ids)
+
+
+def test_parts_looked_up_together_have_the_rows_they_have_alone(make_sample: MakeSample) -> None:
+    parts = [columns_from_samples([make_sample(seed, items=seed) for seed in seeds]) for seeds in ((1, 2), (), (5,))]
+    tables = {table: IdTable(capacity=50, admission_count=1, expiry_ms=1) for table in TABLES}
+    for part in parts[:2]:
+        observe_columns(part, tables)
+    together = lookup_all(parts, tables)
+    for part, rows in zip(parts, together, strict=True):
+        for feature in FEATURES:
+            assert rows[feature.name].tolist() == tables[feature.table].lookup(part.ids[feature.name]).tolist()
 
 
 def test_one_position_in_ten_is_withheld_and_serving_has_none(make_sample: MakeSample) -> None:
