@@ -55,6 +55,18 @@ def test_the_value_is_that_of_serving_the_other_weights() -> None:
     assert 200 < found.effective_rows < 20_000
 
 
+def test_a_lower_position_counts_as_often_as_what_stands_above_it() -> None:
+    logged = LoggedSlates(
+        placed_SK=np.array([[0, 1], [1, 0]] * 10),
+        propensities_SK=np.array([[0.5, 1.0]] * 20),
+        rewards_SK=np.array([[1.0, 0.25], [0.5, 0.75]] * 10),
+    )
+    found = replay(logged, np.array([[1.0, 0.0]] * 20), 0.0, floor=5.0)
+    assert found.value == pytest.approx(1.25)
+    assert found.standard_error == pytest.approx(0.0)
+    assert found.effective_rows == pytest.approx(10.0)
+
+
 def test_the_logged_weights_themselves_replay_to_what_was_earned() -> None:
     random = np.random.default_rng(SEED)
     fused_SN = random.random((500, CANDIDATES))
