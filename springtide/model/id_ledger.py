@@ -87,14 +87,18 @@ class IdLedger:
     def oldest(self, count: int) -> Index:
         """Return `count` entries, longest unseen first; of equals the least counted, then the smallest.
 
-        Costs one pass over the ledger, and a sort of what it returns.
+        Costs a few passes over the ledger, however many are equally old, and a sort of what it returns.
         """
         if not count:
             return np.zeros(0, np.int64)
         times = self.last_seen[: self._fresh]
         newest = np.partition(times, count - 1)[count - 1]
-        near = np.flatnonzero(times <= newest)
-        return near[np.lexsort((near, self.counts[near], times[near]))[:count]]
+        older, ties = np.flatnonzero(times < newest), np.flatnonzero(times == newest)
+        wanted, counts = count - len(older), self.counts[ties]
+        most = np.partition(counts, wanted - 1)[wanted - 1]
+        least = np.concatenate([ties[counts < most], ties[counts == most]])[:wanted]
+        chosen = np.concatenate([older, least])
+        return chosen[np.lexsort((chosen, self.counts[chosen], times[chosen]))]
 
     def _smallest_free(self, count: int) -> Index:
         again = min(count, len(self._freed))
