@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from local_stack.broker.local_broker import LocalBroker
 from local_stack.broker.topics import create_topics, delete_topics, plan_topics
 from local_stack.folders import cache_folder
 from springtide.runtime.config import KafkaConfig
+
+settings.register_profile("without_deadline", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("without_deadline")
 
 TIERS = ("unit", "contract", "integration", "e2e", "browser", "benchmark")
 
