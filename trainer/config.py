@@ -11,6 +11,8 @@ from springtide.runtime.config import LabelsConfig
 
 CHAINS: Final = ("daily", "minute")
 DAILY_FEATURES: Final = ("feast", "logged")
+BY_FEATURES: Final = ("balanced", "es-dfm", "defer")
+"""Methods that use the share of labels that have come."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,11 +29,11 @@ class TrainerConfig:
     """Which model chains to run: daily (final rows) and minute (fast rows)."""
     preset: str = presets.DEFAULT
     """Composition of the model, a name of springtide.model.presets."""
-    delayed_feedback: Method = "es-dfm"
+    delayed_feedback: Method = "balanced"
     """How the minute chain learns from late labels; one of METHODS."""
     delays_by_features: bool = False
     """Let it learn from the dense features how soon labels come, where likely or dear purchases take longer; for
-    es-dfm and defer, which else take one share for all."""
+    balanced, es-dfm and defer, which else take one share for all."""
     batch_rows: int = 512
     """Item rows per step and rank."""
     steps_per_call: int = 8
@@ -117,9 +119,9 @@ class TrainerConfig:
             yield f"trainer.chains: expected one or both of {CHAINS}, got {self.chains}; choose"
         if self.delayed_feedback not in METHODS:
             yield f"trainer.delayed_feedback: expected one of {METHODS}, got {self.delayed_feedback!r}; choose one"
-        if self.delays_by_features and self.delayed_feedback not in ("es-dfm", "defer"):
+        if self.delays_by_features and self.delayed_feedback not in BY_FEATURES:
             yield (
-                f"trainer.delays_by_features: expected delayed_feedback = es-dfm or defer, got "
+                f"trainer.delays_by_features: expected delayed_feedback one of {BY_FEATURES}, got "
                 f"{self.delayed_feedback!r}; unset it"
             )
         if self.daily_features not in DAILY_FEATURES:

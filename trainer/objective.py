@@ -99,7 +99,7 @@ class Objective:
 
     def _row_losses(self, output: LogProbabilities, targets: Targets, arrived_BT: Tensor, rows_T: Tensor) -> Tensor:
         rows = StreamRows.of(targets, output.logp_BT.detach().exp(), arrived_BT)
-        taught = lesson(self._method, rows, torch.from_numpy(targets.sampling_N))
+        taught = lesson(self._method, rows)
         share_T: Tensor = (taught.weights_BT > 0.0).sum(dim=0) * self._world_size / rows_T.clamp(min=1)
         seen = BY_NAME[self._method].seen(output, rows)
         losses_T = task_losses(seen, taught.labels_BT, taught.weights_BT)

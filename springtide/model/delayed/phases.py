@@ -4,11 +4,12 @@ from typing import Final, Literal, get_args
 
 from springtide.contracts.samples import Phase
 
-Method = Literal["es-dfm", "vanilla", "wait", "fnw", "fnc", "defer"]
+Method = Literal["balanced", "es-dfm", "vanilla", "wait", "fnw", "fnc", "defer"]
 
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
 
 PHASES: Final[dict[Method, tuple[Phase, ...]]] = {
+    "balanced": ("observed", "corrected"),
     "es-dfm": ("observed", "corrected"),
     "vanilla": ("observed", "corrected"),
     "wait": ("final",),

@@ -3,8 +3,8 @@
 from typing import Final
 
 import torch
-from torch import Tensor
 
+from springtide.model.delayed.balanced import BALANCED
 from springtide.model.delayed.defer import DEFER
 from springtide.model.delayed.es_dfm import ES_DFM
 from springtide.model.delayed.fnc import FNC
@@ -15,6 +15,7 @@ from springtide.model.delayed.vanilla import VANILLA
 from springtide.model.delayed.wait import WAIT
 
 BY_NAME: Final[dict[Method, DelayMethod]] = {
+    "balanced": BALANCED,
     "es-dfm": ES_DFM,
     "vanilla": VANILLA,
     "wait": WAIT,
@@ -24,15 +25,14 @@ BY_NAME: Final[dict[Method, DelayMethod]] = {
 }
 
 
-def lesson(method: Method, rows: StreamRows, sampling_B: Tensor | None = None) -> Lesson:
+def lesson(method: Method, rows: StreamRows) -> Lesson:
     """Return what to learn from rows, float32 (B, T) each.
 
     Args:
         method: one of BY_NAME.
         rows: of the phases that the method learns from.
-        sampling_B: inverse of each row's chance to be kept (targets.py); none means 1.
     """
     chosen = BY_NAME[method]
     taught = chosen.teach(rows)
-    weights_BT = taught.weights_BT * chosen.believed(rows.maturity_BT, rows.told_BT).to(torch.float32)
-    return Lesson(taught.labels_BT, weights_BT if sampling_B is None else weights_BT * sampling_B.unsqueeze(1))
+    believed_BT = chosen.believed(rows.maturity_BT, rows.told_BT).to(torch.float32)
+    return Lesson(taught.labels_BT, taught.weights_BT * believed_BT * rows.sampling_B.unsqueeze(1))

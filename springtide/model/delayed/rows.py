@@ -29,7 +29,10 @@ class StreamRows:
     p_BT: Tensor
     """The model's probability before it learns the rows; methods use it without gradient."""
     arrived_BT: Tensor
-    """F, the share of labels that come within the observation window, 0 to 1; (T,) where it is one for all rows."""
+    """F, the share of labels that come within the observation window, 0 to 1; (T,) where it is one for all rows;
+    1 also while nothing is known of it."""
+    sampling_B: Tensor
+    """Inverse of each row's chance to be kept (targets.py)."""
 
     @classmethod
     def of(cls, targets: Targets, p_BT: Tensor, arrived_BT: Tensor) -> "StreamRows":
@@ -41,6 +44,7 @@ class StreamRows:
             told_BT=torch.from_numpy(targets.told_NT),
             p_BT=p_BT,
             arrived_BT=arrived_BT,
+            sampling_B=torch.from_numpy(targets.sampling_N),
         )
 
     @property

@@ -23,6 +23,7 @@ def positives(inputs_BD: torch.Tensor, early_B: torch.Tensor, arrived_BT: torch.
         told_BT=torch.zeros(count, 1, dtype=torch.bool),
         p_BT=torch.full((count, 1), 0.2),
         arrived_BT=arrived_BT,
+        sampling_B=torch.ones(count),
     )
 
 
@@ -74,6 +75,7 @@ def test_only_positives_that_were_told_once_speak() -> None:
         told_BT=torch.zeros(3, 1, dtype=torch.bool),
         p_BT=torch.full((3, 1), 0.2),
         arrived_BT=arrived_BT,
+        sampling_B=torch.ones(3),
     )
     together = arrival_evidence(x_BD, rows)
     assert all(torch.allclose(one, other) for one, other in zip(alone, together, strict=True))

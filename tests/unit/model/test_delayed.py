@@ -43,31 +43,41 @@ def stream_rows(rows: list[tuple[int, int, int, bool]], p_BT: torch.Tensor, arri
         told_BT=torch.tensor([[told] for _, _, _, told in rows]),
         p_BT=p_BT,
         arrived_BT=torch.tensor([arrived], dtype=p_BT.dtype),
+        sampling_B=torch.ones(len(rows), dtype=p_BT.dtype),
     )
 
 
-def slope(method: Method, p: float, arrived: float, logit: float, believed: float | None = None) -> float:
-    """Return the expected loss's derivative by the logit; `believed` is the F that the method is told."""
+def slope(
+    method: Method, p: float, arrived: float, logit: float, *, believed: float | None = None, tide: float = 1.0
+) -> float:
+    """Return the expected loss's derivative by the logit.
+
+    `believed` is the F that the method is told; `tide` times as many late positives come as open rows await.
+    """
     masses, kinds = stream(method, p, arrived)
+    masses = [mass * (tide if kind[2] == CORRECTED else 1.0) for mass, kind in zip(masses, kinds, strict=True)]
     free = torch.tensor(logit, dtype=torch.float64, requires_grad=True)
     output = LogProbabilities(
         torch.nn.functional.logsigmoid(free).expand(len(kinds), 1),
         torch.nn.functional.logsigmoid(-free).expand(len(kinds), 1),
     )
     rows = stream_rows(kinds, output.logp_BT.exp(), arrived if believed is None else believed)
-    taught = lesson(method, rows, torch.tensor(masses, dtype=torch.float64))
+    rows = dataclasses.replace(rows, sampling_B=torch.tensor(masses, dtype=torch.float64))
+    taught = lesson(method, rows)
     assert not taught.weights_BT.requires_grad
     loss = task_losses(BY_NAME[method].seen(output, rows), taught.labels_BT, taught.weights_BT).sum()
     (gradient,) = torch.autograd.grad(loss, free)
     return float(gradient)
 
 
-def optimum(method: Method, p: float, arrived: float, believed: float | None = None) -> float:
+def optimum(method: Method, p: float, arrived: float, believed: float | None = None, tide: float = 1.0) -> float:
     """Return the only probability at which a model rests, by bisection."""
     low, high = -9.0, 6.9  # below certainty, where weights are clipped
     for _ in range(50):
         middle = (low + high) / 2
-        low, high = (middle, high) if slope(method, p, arrived, middle, believed) < 0 else (low, middle)
+        low, high = (
+            (middle, high) if slope(method, p, arrived, middle, believed=believed, tide=tide) < 0 else (low, middle)
+        )
     return 1 / (1 + math.exp(-(low + high) / 2))
 
 
@@ -80,6 +90,19 @@ def test_the_loss_is_least_at_p(method: Method) -> None:
 def test_vanilla_teaches_too_little_by_what_comes_late() -> None:
     for p, arrived in GRID:
         assert optimum("vanilla", p, arrived) == pytest.approx(p / (1 + p * (1 - arrived)), rel=1e-4), (p, arrived)
+
+
+@pytest.mark.parametrize("tide", [0.0, 0.2, 1.5])
+def test_balanced_stays_at_p_when_late_positives_do_not_come_as_fast_as_rows_that_await_theirs(tide: float) -> None:
+    p, arrived = 0.2, 0.4
+    assert optimum("balanced", p, arrived, tide=tide) == pytest.approx(p, rel=1e-4)
+    assert abs(optimum("es-dfm", p, arrived, tide=tide) / p - 1.0) > 0.1  # by night and by day
+
+
+def test_balanced_takes_negatives_as_they_are_while_nothing_is_known_of_delays() -> None:
+    _, kinds = stream("balanced", 0.3, 0.4)
+    taught = lesson("balanced", stream_rows(kinds, torch.full((len(kinds), 1), 0.3), 1.0))
+    assert taught.weights_BT[1].item() == 1.0
 
 
 def test_where_the_share_differs_from_the_believed_one_the_bias_is_the_documented_one() -> None:
@@ -137,6 +160,7 @@ def test_weights_follow_the_derivations() -> None:
     p, arrived = 0.3, 0.6
     late = p * (1 - arrived)
     expected: dict[Method, list[float]] = {
+        "balanced": [1, (arrived + 1) * (1 - p) / (1 - p * arrived), 2 * p],  # k at its largest, shared by the one late
         "es-dfm": [1 + late, (1 + late) * (1 - p) / (1 - p * arrived), 1 + late],
         "fnw": [(1 + p) + (1 - p) * (1 + p), (1 - p) * (1 + p), 1 + p],
         "fnc": [2, 1, 1],
@@ -160,6 +184,7 @@ def test_maturity_decides_what_counts(method: Method) -> None:
         told_BT=torch.zeros(1, 3, dtype=torch.bool),
         p_BT=torch.full((1, 3), 0.2),
         arrived_BT=torch.tensor([0.5, 0.5, 1.0]),
+        sampling_B=torch.ones(1),
     )
     weights = lesson(method, rows).weights_BT[0].tolist()
     assert weights[0] == 0.0

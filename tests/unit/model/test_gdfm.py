@@ -23,6 +23,7 @@ def rows(kinds: list[tuple[int, int, int, bool]], p_BT: torch.Tensor, arrived: f
         told_BT=torch.tensor(told).unsqueeze(1),
         p_BT=p_BT,
         arrived_BT=torch.tensor([arrived]),
+        sampling_B=torch.ones(len(kinds)),
     )
 
 
