@@ -98,7 +98,7 @@ class ModelConfig:
     """Of Adam, for everything else but the heads' biases."""
     bias_learning_rate: float = 0.02
     """Of Adam, for each head's bias: how fast the level of a probability follows a change of its base rate."""
-    level_drift: dict[str, float] = field(default_factory=lambda: {"click": 0.3, "cart": 0.3, "purchase": 0.4})
+    level_drift: dict[str, float] = field(default_factory=lambda: {"click": 0.0, "cart": 0.1, "purchase": 0.4})
     """Per task the standard deviation of a day's walk of its log-odds, which its level follows (level.py); 0: none."""
     task_weights: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TASKS, 1.0))
     """Weight of each task's loss; `fixed` weighting alone."""
