@@ -61,6 +61,7 @@ class Driver:
             delta_every_ms=milliseconds(self._config.delta_every),
         )
         self._needs_base = set(self._config.chains)
+        self._reading: int | None = None
         self._saved = self._clock.monotonic()
 
     def run(self) -> None:
@@ -88,8 +89,9 @@ class Driver:
         report = self._live()
         if "minute" in self._config.chains and self._publication_due():
             self._publish("minute", self._minute_kind())
-        for day in self._days_due():
-            self._learn_day(day)
+        for day in self._days_due()[:1]:
+            if self._day_read(day):
+                self._learn_day(day)
         if self._anchor_due():
             self._reanchor()
         if self._clock.monotonic() - self._saved >= self._config.checkpoint_every.total_seconds():
@@ -144,10 +146,17 @@ class Driver:
         last = counts.last_day
         return sorted(day for day in self._progress.final_days if day <= newest and (last is None or day > last))
 
+    def _day_read(self, day: int) -> bool:
+        """Let the ranks read the day while the minute chain learns on; tells whether they have."""
+        if self._reading != day:
+            self._reading = day
+            self._group.call("begin_day", day)
+        return all(self._group.call("day_ready"))
+
     def _learn_day(self, day: int) -> None:
         """Learn a complete day in the daily chain, publish it, and start the minute chain from it."""
         begun = time.monotonic()
-        self._status(f"daily: reading {day_text(day)}")
+        self._status(f"daily: ordering {day_text(day)}")
         reports: list[DayReport] = self._group.call("open_day", day)
         self._write_skew(day, reports)
         self._group.call("order_day", None)

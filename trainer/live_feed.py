@@ -57,6 +57,8 @@ class LiveFeed:
         """Impression time of the newest final row per partition."""
         self.first_open_day = 0
         """Days before it are learned."""
+        self.begun_day = -1
+        """Rows of this day and of those before come too late: they are being read."""
         self.late = 0
         """Final slates of days that were learned already."""
         self.newest_fast_ms: dict[int, int] = {}
@@ -106,7 +108,8 @@ class LiveFeed:
             intake.fast.append(sample)
         if not final:
             return
-        self.late += day_of(sample.impression_time_ms) < self.first_open_day
+        day = day_of(sample.impression_time_ms)
+        self.late += day < self.first_open_day or day <= self.begun_day
         intake.judged.extend(self.held.judge(sample))
         for task, delays in sample.delays_ms.items():
             intake.delays_ms[task].extend(delay for delay in delays if delay >= 0)

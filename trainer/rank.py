@@ -99,9 +99,18 @@ class Rank:
         """Return the records that lie ahead, per partition owned."""
         return self._feed.source.lag()
 
+    def begin_day(self, day: int) -> None:
+        """Begin to read the day's final rows of the partitions owned, and to give them their features."""
+        self._feed.begun_day = day
+        self._days.begin(day, self._feed)
+
+    def day_ready(self) -> bool:
+        """Tell whether the day begun is read."""
+        return self._days.ready()
+
     def open_day(self, day: int) -> DayReport:
-        """Read the day's final rows of the partitions owned, and give them their features."""
-        self._day = self._days.read(day, self._feed)
+        """Take the day that was begun."""
+        self._day = self._days.take(day)
         return self._day.report
 
     def order_day(self, epoch: int | None) -> None:

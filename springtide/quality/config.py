@@ -25,7 +25,16 @@ class DriftConfig:
     """Least event time in ms that a block spans: a frequent task must not alarm on minutes of wander."""
 
     tolerated_shift: float = 0.2
-    """Relative change of the positive rate that is no drift: wander of a model that keeps learning."""
+    """Relative change of labels over predictions that is no drift: wander of a model that keeps learning."""
+
+    tolerated_rate_change: float = 0.25
+    """Relative change of the positive rate against its own past that is no drift."""
+
+    rate_threshold: float = 6.0
+    """As `threshold`, for the rate against its own past."""
+
+    least_evidence: float = 2.0
+    """Standard deviations by which labels must have left the predictions, and their rate its past, to confirm."""
 
     threshold: float = 8.0
     """Page-Hinkley alarm level, in standard deviations of a block of the least size."""
@@ -37,7 +46,7 @@ class DriftConfig:
     """Event time in ms after an alarm in which the task is silent and finds its new baseline."""
 
     baseline_memory_ms: int = 36 * HOUR_MS
-    """Time constant in ms of the residual baseline; a slower change than this is learning, not drift."""
+    """Time constant in ms of both series' baselines; a slower change than this is learning, not drift."""
 
     adwin_delta: float = 0.0005
     """Confidence parameter of ADWIN; smaller is slower and quieter."""
@@ -46,12 +55,20 @@ class DriftConfig:
         """Yield one sentence per broken rule."""
         if self.method not in METHODS:
             yield f"drift.method: expected one of {', '.join(METHODS)}, got {self.method!r}; pick one"
-        for name in ("block_expected_positives", "threshold", "baseline_memory_ms", "cooldown_ms"):
+        for name in (
+            "block_expected_positives",
+            "threshold",
+            "rate_threshold",
+            "least_evidence",
+            "baseline_memory_ms",
+            "cooldown_ms",
+        ):
             if getattr(self, name) <= 0:
                 yield f"drift.{name}: expected more than 0, got {getattr(self, name)}; raise it"
         if self.warm_up_ms < 0:
             yield f"drift.warm_up_ms: expected at least 0, got {self.warm_up_ms}; raise it"
-        if not 0.0 <= self.tolerated_shift < 1.0:
-            yield f"drift.tolerated_shift: expected 0 to below 1, got {self.tolerated_shift}; use a share"
+        for name in ("tolerated_shift", "tolerated_rate_change"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                yield f"drift.{name}: expected 0 to below 1, got {getattr(self, name)}; use a share"
         if not 0.0 < self.adwin_delta < 1.0:
             yield f"drift.adwin_delta: expected between 0 and 1, got {self.adwin_delta}; use a probability"

@@ -1,17 +1,20 @@
 """Concept-drift alarm of one task, on matured labels only.
 
-The alarm reads labels against the probability that was served for them. A model that learns adapts
-to a drift and hides it from calibration within hours; the residual of the *served* probability still
-shows the hours in between. To name the right task in a funnel, feed each stage given its parent
-(purchase among clicks: see `given_parent`); otherwise a click drift also moves the purchase rate.
+A drift is a change of what happens that the model did not foresee. So two series are watched: labels against the
+probability that was *served* for them, and the rate of labels against its own past. A model that learns adapts within
+hours and so hides a drift from the first, while the second moves also when the policy gets better or the mix of users
+and items changes. Either may find a change, and the other must confirm it: a rate that the model foresaw is no drift,
+nor is a model that wanders, or comes to predict right, while the rate stays. To name the right task in a funnel, feed
+each stage given its parent (purchase among clicks: see `given_parent`); otherwise a click drift also moves the purchase
+rate.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import asdict, dataclass
-from math import sqrt
-from typing import Self
+from math import log, sqrt
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +23,8 @@ from springtide.quality.change_point import Adwin, ChangePoint, PageHinkley
 from springtide.quality.config import DriftConfig
 from springtide.quality.residual_blocks import BlockCutter, ResidualBlock
 from springtide.quality.rows import Bools, Floats, State, as_floats
+
+Series = Literal["residual", "rate"]
 
 KEPT_BLOCKS = 4096
 """Blocks kept for restoring the detector and dating a change: weeks at demo traffic."""
@@ -43,6 +48,8 @@ class DriftAlarm:
 
     task: str
     method: str
+    found_in: Series
+    """The series that found the change; the other confirmed it."""
     event_time_ms: int
     """Newest impression time in the block that fired."""
     change_time_ms: int
@@ -71,17 +78,20 @@ class DriftDetector:
         self._silent_ms = silent_ms
         self._armed = False
         self._blocks: deque[ResidualBlock] = deque(maxlen=KEPT_BLOCKS)
-        self._test = self._new_test()
+        watched: tuple[Series, ...] = ("residual",) if self.config.method == "adwin" else ("residual", "rate")
+        self._tests = {series: self._new_test(series) for series in watched}
 
-    def _new_test(self) -> ChangePoint:
+    def _new_test(self, series: Series) -> ChangePoint:
         config = self.config
         if config.method == "adwin":
             return Adwin(config.adwin_delta)
+        threshold = config.threshold if series == "residual" else config.rate_threshold
+        tolerated = config.tolerated_shift if series == "residual" else config.tolerated_rate_change
         return PageHinkley(
-            delta=config.tolerated_shift * sqrt(config.block_expected_positives),
-            threshold=config.threshold,
+            delta=tolerated * sqrt(config.block_expected_positives),
+            threshold=threshold,
             memory=float(config.baseline_memory_ms),
-            hold_above=config.threshold / 4.0,
+            hold_above=threshold / 4.0,
         )
 
     @property
@@ -91,8 +101,8 @@ class DriftDetector:
 
     @property
     def statistic(self) -> float:
-        """Evidence so far; for Page-Hinkley comparable with `config.threshold`."""
-        return self._test.statistic
+        """Evidence so far that labels leave the predictions; for Page-Hinkley comparable with `config.threshold`."""
+        return self._tests["residual"].statistic
 
     def update(self, probabilities_N: ArrayLike, labels_N: ArrayLike, event_times_ms_N: ArrayLike) -> list[DriftAlarm]:
         """Add N matured rows, roughly in event-time order, and return the new alarms.
@@ -105,56 +115,74 @@ class DriftDetector:
         before = len(self.alarms)
         for block in self._cutter.cut(probabilities_N, labels_N, times):
             self.rows_seen += block.rows
-            if self._feed(block):
-                alarm = self._alarm(block)
-                if self._away(alarm):
-                    self.alarms.append(alarm)
+            alarm = self._feed(block)
+            if alarm is not None:
+                self.alarms.append(alarm)
                 self._start(from_ms=block.end_ms, silent_ms=self.config.cooldown_ms)
         return self.alarms[before:]
 
-    def _feed(self, block: ResidualBlock) -> bool:
+    def _feed(self, block: ResidualBlock) -> DriftAlarm | None:
         age_ms = block.end_ms - (self._from_ms or 0)
         if 2 * age_ms < self._silent_ms:
-            return False
+            return None
         elapsed = block.end_ms - self._blocks[-1].end_ms if self._blocks else 0
         self._blocks.append(block)
         if not self._armed and age_ms >= self._silent_ms:
             self._armed = True
-            self._test.forget_evidence()
-        fired = self._test.update(self._residual(block), float(max(elapsed, 0)))
-        return fired and self._armed
+            for test in self._tests.values():
+                test.forget_evidence()
+        for series, test in self._tests.items():
+            if test.update(self._value(series, block), float(max(elapsed, 0))) and self._armed:
+                alarm = self._alarm(series, test)
+                if self._confirmed(alarm, test.run):
+                    return alarm
+                self._tests[series] = self._new_test(series)
+        return None
 
-    def _residual(self, block: ResidualBlock) -> float:
-        """Return the block's shift in standard deviations of a block of the least size."""
-        return block.shift * sqrt(self.config.block_expected_positives)
+    def _value(self, series: Series, block: ResidualBlock) -> float:
+        """Return the block's shift, or log rate, in standard deviations of a block of the least size."""
+        watched = block.shift if series == "residual" else log((block.labels + 0.5) / block.rows)
+        return watched * sqrt(self.config.block_expected_positives)
 
-    def _alarm(self, block: ResidualBlock) -> DriftAlarm:
+    def _step(self, series: Series, run: int) -> float:
+        """Return how far the series lies in its newest `run` blocks from where it lay before, 0 without a before."""
+        values = [self._value(series, block) for block in self._blocks]
+        start = max(len(values) - run, 0)
+        return float(np.mean(values[start:]) - np.mean(values[:start])) if 0 < start < len(values) else 0.0
+
+    def _alarm(self, series: Series, test: ChangePoint) -> DriftAlarm:
         blocks = list(self._blocks)
-        start = max(len(blocks) - self._test.run, 0)
-        after = blocks[start:]
+        start = max(len(blocks) - test.run, 0)
+        after, block = blocks[start:], blocks[-1]
         labels, expected = sum(b.labels for b in after), sum(b.expected for b in after)
-        residuals = np.array([self._residual(b) for b in blocks])
-        up = residuals[start:].mean() > (residuals[:start].mean() if start else 0.0)
+        up = self._step(series, test.run) > 0.0
         return DriftAlarm(
             task=self.task,
             method=self.config.method,
+            found_in=series,
             event_time_ms=block.end_ms,
             change_time_ms=blocks[max(start - 1, 0)].end_ms,
             direction="up" if up else "down",
             observed_over_expected=labels / expected,
-            statistic=self._test.statistic,
+            statistic=test.statistic,
             rows_seen=self.rows_seen,
         )
 
-    def _away(self, alarm: DriftAlarm) -> bool:
-        """Tell whether labels moved away from predictions; towards them is a model that has learned, no drift.
+    def _confirmed(self, alarm: DriftAlarm, run: int) -> bool:
+        """Tell whether labels left the predictions since the change, and their rate its past, in its direction.
 
-        ADWIN does not date the change well enough to tell.
+        ADWIN does not date a change well enough to tell.
         """
         if alarm.method == "adwin":
             return True
-        off = alarm.observed_over_expected - 1.0
-        return (off if alarm.direction == "up" else -off) > self.config.tolerated_shift / 2.0
+        sign = 1.0 if alarm.direction == "up" else -1.0
+        after = list(self._blocks)[-run:]
+        surprise = sum(b.labels - b.expected for b in after) / sqrt(sum(b.information for b in after))
+        least = self.config.least_evidence
+        off = sign * (alarm.observed_over_expected - 1.0)
+        moved = sign * self._step("rate", run) * sqrt(len(after))
+        enough = self.config.tolerated_shift / 2.0 if alarm.found_in == "residual" else 0.0
+        return off > enough and sign * surprise > least and moved > least
 
     def to_dict(self) -> State:
         """Return the state as JSON-able values; the test itself is restored by replaying its blocks."""

@@ -82,6 +82,29 @@ def test_a_model_that_learns_to_predict_right_raises_no_alarm(before: float, ala
     assert len(watch((p, labels, times)).alarms) == alarms
 
 
+def adapting(seed: int, factor: float, hours: float) -> Rows:
+    """A purchase drift that the served p follows within so many hours; 0 follows at once, as what is foreseen."""
+    p, _, times = week("purchase", seed, wander=0.0, days=6.0)
+    rng = np.random.default_rng(seed)
+    since_N = np.maximum(0.0, times / HOUR_MS - 24 * DRIFT_DAY)
+    labels = rng.random(len(p)) < p * np.where(since_N > 0.0, factor, 1.0)
+    followed_N = 1.0 - np.exp(-since_N / hours) if hours else (since_N > 0.0).astype(float)
+    return np.minimum(p * (1.0 + (factor - 1.0) * followed_N), 0.98), labels, times
+
+
+def test_a_drift_that_the_model_follows_within_hours_is_found_in_the_rate() -> None:
+    found = [watch(adapting(seed, 0.5, hours=6.0)).alarms for seed in range(10)]
+    after = [alarms[-1] for alarms in found if alarms and alarms[-1].direction == "down"]
+    assert len(after) >= 9
+    assert sum(alarm.found_in == "rate" for alarm in after) > 5
+    assert np.sort([alarm.event_time_ms / DAY_MS - DRIFT_DAY for alarm in after])[-2] < 1.5
+
+
+def test_a_change_of_the_rate_that_was_foreseen_raises_no_alarm() -> None:
+    foreseen = [watch(adapting(seed, factor, hours=0.0)).alarms for seed in range(20) for factor in (0.5, 1.4)]
+    assert sum(bool(alarms) for alarms in foreseen) <= 4  # of 40: luck may look like surprise
+
+
 def test_nothing_fires_in_the_warm_up() -> None:
     p, labels, times = week("click", 0)
     labels = labels | (times > 0.8 * DAY_MS) & (np.random.default_rng(0).random(len(p)) < 0.1)
@@ -187,5 +210,7 @@ def test_chunking_does_not_change_blocks() -> None:
 
 def test_configuration_says_what_is_wrong() -> None:
     assert list(DriftConfig().problems()) == []
-    bad = DriftConfig(method="magic", threshold=0.0, tolerated_shift=1.0, warm_up_ms=-1, adwin_delta=0.0)
-    assert len(list(bad.problems())) == 5
+    bad = DriftConfig(
+        method="magic", threshold=0.0, tolerated_shift=1.0, warm_up_ms=-1, adwin_delta=0.0, rate_threshold=0.0
+    )
+    assert len(list(bad.problems())) == 6

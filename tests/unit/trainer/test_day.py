@@ -1,5 +1,6 @@
 """A day's final rows: none lost, none twice, each with the features of its own moment."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from springtide.contracts.errors import ShapeError
+from springtide.contracts.errors import BrokerError, ShapeError, StateError
 from springtide.contracts.events import SlateFeatures
 from springtide.contracts.features import (
     COUNTS,
@@ -93,10 +94,32 @@ def test_a_day_is_read_once_and_what_lacks_features_is_counted(sample: Callable[
     rows.append(sample("r3", "observed", time_ms=times["r3"], items=3, features=LOGGED))  # not the items that are final
     rows += [sample(name, "final", time_ms=time) for name, time in times.items()]
     rows.append(sample("r1", "final", time_ms=times["r1"]))  # repeated by the joiner
-    day = DayReader(TrainerConfig(daily_features="logged"), Path()).read(2, FakeFeed(rows))  # type: ignore[arg-type]
+    reader, feed = DayReader(TrainerConfig(daily_features="logged"), Path()), FakeFeed(rows)
+    reader.begin(2, feed)  # type: ignore[arg-type]
+    feed.index.note(0, len(rows), "final", 2)  # what comes while the day is read is not of it
+    feed.rows.append(sample("r4", "final", time_ms=2 * DAY_MS + 20))
+    day = reader.take(2)
     assert [row.request_id for row in day.samples] == ["r1"]
     assert [row.features for row in day.samples] == [LOGGED]
     assert (day.report.slates, day.report.without_logged, day.report.repeated) == (1, 2, 1)
+
+
+def test_a_day_is_read_in_a_thread_of_its_own_whose_errors_come_out(sample: Callable[..., Sample]) -> None:
+    go_on = threading.Event()
+
+    class SlowFeed(FakeFeed):
+        def read(self, spans: dict[int, tuple[int, int]]) -> Iterator[Sample]:
+            assert go_on.wait(20)
+            raise BrokerError("samples: expected offset 9 of partition 0, got none; try again")
+
+    reader = DayReader(TrainerConfig(daily_features="logged"), Path())
+    with pytest.raises(StateError, match="expected day 2 to be begun"):
+        reader.take(2)
+    reader.begin(2, SlowFeed([sample("r1", "final", time_ms=2 * DAY_MS)]))  # type: ignore[arg-type]
+    assert not reader.ready()
+    go_on.set()
+    with pytest.raises(BrokerError, match="expected offset 9"):
+        reader.take(2)
 
 
 def test_a_late_label_of_an_item_that_was_sampled_out_brings_its_own_features(sample: Callable[..., Sample]) -> None:
