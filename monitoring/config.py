@@ -24,7 +24,7 @@ class MonitoringConfig:
     experiment_level: float = 0.05
     """Share of false calls accepted for an experiment's verdict, 0 to 1."""
     drift_warm_up: timedelta = timedelta(hours=72)
-    """Event time from the first sample in which no drift alarm fires: model and policy are learning their first days."""
+    """Event time from the first sample in which no drift alarm fires: model and policy are still learning."""
     status_every: timedelta = timedelta(hours=1)
     """Event time that a stage may lag behind the simulated clock before the page calls it behind."""
 

@@ -57,6 +57,8 @@ LEARNERS: Final[dict[str, Learner]] = {
     "vanilla": Learner(method="vanilla"),
     "fnw": Learner(method="fnw"),
     "fnc": Learner(method="fnc"),
+    "balanced": Learner(method="balanced", by_features=True),
+    "balanced, one F": Learner(method="balanced"),
     "es-dfm": Learner(method="es-dfm", by_features=True),
     "es-dfm, one F": Learner(method="es-dfm"),
     "defer": Learner(method="defer", by_features=True),
@@ -77,6 +79,8 @@ class Figures:
     """Likewise."""
     calibration: float
     """Sum of predicted over sum of true probabilities of an hour, mean over hours."""
+    swing: float = 0.0
+    """Standard deviation over hours of that ratio's logarithm."""
 
 
 class Rows(NamedTuple):
@@ -145,7 +149,9 @@ def learn(stream: Stream, learner: Learner, *, judge_from: int) -> Figures:
             ahead = slice(first_N[hour + 1], first_N[hour + 2])
             judged.append(dataclasses.astuple(_figures(model.says(x_NF[ahead]), stream.truth_N[ahead])))
     means = np.mean(judged, axis=0)
-    return Figures(nll=float(means[0]), auc=float(means[1]), pr_auc=float(means[2]), calibration=float(means[3]))
+    swing = float(np.std(np.log([calibration for _, _, _, calibration, _ in judged])))
+    nll, auc, pr_auc, calibration, _ = means.tolist()
+    return Figures(nll=nll, auc=auc, pr_auc=pr_auc, calibration=calibration, swing=swing)
 
 
 def purchase_rows(samples: Sequence[Sample]) -> Rows:

@@ -68,6 +68,8 @@ class Law:
     """Log-odds of F at the mean of x."""
     spread: float = 2.0
     """Standard deviation of F's log-odds over x; 0 makes F independent of x."""
+    tide: float = 0.0
+    """How far an hour's traffic swings around the mean over a day, 0 to below 1."""
     carts: bool = False
     """Buyers put things in the cart first, and some others do."""
 
@@ -98,8 +100,8 @@ class Stream:
 def make_stream(seed: int, *, slates_per_hour: int, hours: int, law: Law) -> Stream:
     """Return a stream of the seed: hours with impressions, then a day and two hours in which their labels close."""
     draw = np.random.default_rng(seed)
-    count = slates_per_hour * hours * ITEMS
-    time_N = START_MS + np.repeat(np.arange(slates_per_hour * hours), ITEMS) * (HOUR_MS // slates_per_hour)
+    time_N = START_MS + np.repeat(_slate_times(slates_per_hour, hours, law.tide), ITEMS)
+    count = len(time_N)
     category_N, price_N = draw.integers(CATEGORIES, size=count), draw.normal(size=count)
     first_C, second_C = CATEGORY_SPREAD * draw.normal(size=(2, CATEGORIES))
     slow_C = draw.normal(size=CATEGORIES)
@@ -123,6 +125,16 @@ def make_stream(seed: int, *, slates_per_hour: int, hours: int, law: Law) -> Str
         hour_N=(time_N - START_MS) // HOUR_MS,
         hours=written,
     )
+
+
+def _slate_times(slates_per_hour: int, hours: int, tide: float) -> Ints:
+    """Return the slates' times in ms from the start, evenly within each hour."""
+    counts_H = slates_per_hour * (1.0 + tide * np.sin(2.0 * np.pi * np.arange(hours) / 24.0))
+    times = [
+        hour * HOUR_MS + np.arange(slates) * (HOUR_MS // slates)
+        for hour, slates in enumerate(np.maximum(1, counts_H.round()).astype(int).tolist())
+    ]
+    return np.concatenate(times)
 
 
 def item_numbers(samples: Sequence[Sample]) -> Ints:

@@ -37,6 +37,18 @@ def test_bar_25_the_oracle_is_better_than_es_dfm_and_es_dfm_than_vanilla(seed: i
     assert vanilla.calibration < 0.9, f"seed {seed}: {found}"  # there is something to correct
 
 
+def test_balanced_stays_where_the_truth_is_when_traffic_swings() -> None:
+    torch.set_num_threads(1)
+    seed = SEEDS[0]
+    tides = make_stream(seed, slates_per_hour=20, hours=HOURS, law=Law(spread=0.0, tide=0.9))
+    plain, balanced = (
+        learn(tides, LEARNERS[f"{name}, one F"], judge_from=HOURS // 2) for name in ("es-dfm", "balanced")
+    )
+    assert balanced.calibration == pytest.approx(1.0, abs=0.05), f"seed {seed}: {balanced}"
+    assert balanced.swing < plain.swing / 2.0, f"seed {seed}: {balanced} {plain}"
+    assert balanced.nll < plain.nll, f"seed {seed}: {balanced} {plain}"
+
+
 @pytest.mark.parametrize(("method", "telling"), [("defer", 2), ("wait", 1)])
 def test_bar_25_rows_keep_the_true_distribution_of_features(method: Method, telling: int) -> None:
     counts_N = times_believed(stream(0), method)
