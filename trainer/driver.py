@@ -89,9 +89,9 @@ class Driver:
         report = self._live()
         if "minute" in self._config.chains and self._publication_due():
             self._publish("minute", self._minute_kind())
-        for day in self._days_due()[:1]:
-            if self._day_read(day):
-                self._learn_day(day)
+        due = self._days_due()
+        if due and (self._day_read(due[0]) or len(due) > 1):  # behind by days: no reading on, it would be replayed
+            self._learn_day(due[0])
         if self._anchor_due():
             self._reanchor()
         if self._clock.monotonic() - self._saved >= self._config.checkpoint_every.total_seconds():
@@ -147,7 +147,7 @@ class Driver:
         return sorted(day for day in self._progress.final_days if day <= newest and (last is None or day > last))
 
     def _day_read(self, day: int) -> bool:
-        """Let the ranks read the day while the minute chain learns on; tells whether they have."""
+        """Let the ranks read the day beside all else; tells whether they have, so that no one need wait."""
         if self._reading != day:
             self._reading = day
             self._group.call("begin_day", day)

@@ -145,6 +145,22 @@ def test_weights_are_bounded_at_every_probability(method: Method) -> None:
             assert float(taught.weights_BT.max()) <= 2.25, (p, arrived)
 
 
+def test_balanced_with_a_share_for_each_row_rests_at_each_rows_p() -> None:
+    """Two kinds of rows, one whose labels come early and one late, in one batch; the slope of each is 0 at its p."""
+    laws = ((0.1, 0.2), (0.3, 0.8))
+    streams = [stream("balanced", p, arrived) for p, arrived in laws]
+    kinds = [kind for _, found in streams for kind in found]
+    masses = [mass for found, _ in streams for mass in found]
+    p_B1 = [[p] for (p, _), (found, _) in zip(laws, streams, strict=True) for _ in found]
+    arrived_B1 = [[arrived] for (_, arrived), (found, _) in zip(laws, streams, strict=True) for _ in found]
+    rows = stream_rows(kinds, torch.tensor(p_B1, dtype=torch.float64), 0.5)
+    weights_B = torch.tensor(masses, dtype=torch.float64)
+    shares_BT = torch.tensor(arrived_B1, dtype=torch.float64)
+    taught = lesson("balanced", dataclasses.replace(rows, arrived_BT=shares_BT, sampling_B=weights_B))
+    slopes_B = (taught.weights_BT * (rows.p_BT - rows.labels_BT)).squeeze(1)
+    assert slopes_B.view(2, -1).sum(dim=1).tolist() == pytest.approx([0.0, 0.0], abs=1e-9)
+
+
 @pytest.mark.parametrize("method", ["es-dfm", "defer"])
 def test_each_row_is_taught_by_its_own_share(method: Method) -> None:
     _, kinds = stream(method, 0.3, 0.4)
@@ -160,7 +176,7 @@ def test_weights_follow_the_derivations() -> None:
     p, arrived = 0.3, 0.6
     late = p * (1 - arrived)
     expected: dict[Method, list[float]] = {
-        "balanced": [1, (arrived + 1) * (1 - p) / (1 - p * arrived), 2 * p],  # k at its largest, shared by the one late
+        "balanced": [1, (2 - arrived) * (1 - p) / (1 - p * arrived), 4 * late],  # k at its largest, 2
         "es-dfm": [1 + late, (1 + late) * (1 - p) / (1 - p * arrived), 1 + late],
         "fnw": [(1 + p) + (1 - p) * (1 + p), (1 - p) * (1 + p), 1 + p],
         "fnc": [2, 1, 1],
