@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.load_outcome import LoadOutcome
-from springtide.model.lineage import lineage, newest_first
 from serving.models.loaded_model import LoadedModel
 from springtide.contracts.bundle import ModelUpdate
 from springtide.contracts.errors import BundleError
 from springtide.contracts.tasks import TASKS
 from springtide.model.bundle import apply_delta, read_bundle, start_state
 from springtide.model.golden import check_golden_scores
+from springtide.model.lineage import lineage, newest_first
 from springtide.model.state import ModelState
 
 _log = logging.getLogger(__name__)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from benchmarks.serving_rig import RandomModels
 from serving.config import ArmConfig
-from springtide.model.lineage import lineage, newest_first
 from serving.models.loaded_model import LoadedModel
 from serving.models.swap import ModelSlot
 from serving.ranking.candidates import CandidateCounts
@@ -27,6 +26,7 @@ from springtide.contracts.tasks import TASKS
 from springtide.feature_join.online import UserFeatures
 from springtide.model.bundle import read_bundle, start_state
 from springtide.model.config import ModelConfig
+from springtide.model.lineage import lineage, newest_first
 from springtide.model.presets import preset
 
 NOW = 1_700_000_000_000
