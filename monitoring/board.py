@@ -19,7 +19,7 @@ from monitoring.row_filter import RowFilter
 from monitoring.series import SeriesStore
 from monitoring.truth_book import TruthBook
 from springtide.contracts import metric_names as names
-from springtide.contracts.bundle import ModelUpdate
+from springtide.contracts.bundle import ModelSwap, ModelUpdate
 from springtide.contracts.reports import Mark, ProcessReport
 from springtide.contracts.samples import Sample
 from springtide.contracts.tasks import TASKS
@@ -57,9 +57,7 @@ class Board:
                     self._mark(mark)
                 for swap in report.swaps:
                     self._models.add_swap(swap)
-                    what = f"{swap.arm} refuses {swap.version}: {swap.refused}" if swap.refused else swap.version
-                    kind = "refused" if swap.refused else "swap"
-                    self._mark(Mark(kind=kind, text=what, event_time_ms=swap.event_time_ms, wall_time_ms=0))
+                    self._mark(_swap_mark(swap))
 
     def add_rows(self, rows: list[Sample]) -> list[Mark]:
         """Take rows of topic `samples`; repeated ones are dropped. Returns the alarms raised."""
@@ -134,6 +132,15 @@ class Board:
 
     def _mark(self, mark: Mark) -> None:
         self._marks.append((self._series.sequence, mark))
+
+
+def _swap_mark(swap: ModelSwap) -> Mark:
+    kind, text = "swap", swap.version
+    if swap.refused:
+        kind, text = "refused", f"{swap.arm} refuses {swap.version}: {swap.refused}"
+    elif swap.rolled_back:
+        kind, text = "rollback", f"{swap.arm} goes back to {swap.version}: {swap.rolled_back}"
+    return Mark(kind=kind, text=text, event_time_ms=swap.event_time_ms, wall_time_ms=0)
 
 
 def chart_points(newest: Mapping[str, Any]) -> dict[str, float | None]:

@@ -47,6 +47,7 @@ class ModelPanel:
                     "version": update.version,
                     "kind": update.kind,
                     "refused": update.refused,
+                    "rolled_back": update.rolled_back,
                     "samples": update.samples_learned,
                     "newest_event_ms": update.newest_event_ms,
                 }

@@ -18,6 +18,8 @@ class LoadOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """Wall time of reading, checking and swapping."""
     refused: str = ""
     """Why the old model stays; empty when the new one serves, or when it did already."""
+    rolled_back: str = ""
+    """Why the publisher took the previous version back; empty for a step ahead."""
 
 
 outcome_decoder: Final = msgspec.json.Decoder(LoadOutcome)

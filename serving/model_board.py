@@ -35,13 +35,14 @@ class ModelBoard:
         self._chains, self._report, self._now_ms, self._request_time_ms = chains, report, now_ms, request_time_ms
         self._lock = threading.Lock()
         self._versions = dict.fromkeys(chains, "")
+        self._rolled_back = dict.fromkeys(chains, "")
         self._stats: dict[str, ActorStats] = {}
         self._process_ids: dict[str, int] = {}
 
     def models(self) -> list[ArmModel]:
         """Tell what every arm serves, as last heard."""
         with self._lock:
-            stats, versions = dict(self._stats), dict(self._versions)
+            stats, versions, rolled_back = dict(self._stats), dict(self._versions), dict(self._rolled_back)
         return [
             ArmModel(
                 arm=arm,
@@ -49,9 +50,15 @@ class ModelBoard:
                 version=versions[arm],
                 newest_event_ms=stats[arm].newest_event_ms if arm in stats else 0,
                 items=stats[arm].items if arm in stats else 0,
+                rolled_back=rolled_back[arm],
             )
             for arm, chain in self._chains.items()
         ]
+
+    def rolled_back(self) -> dict[str, str]:
+        """Tell, by arm, why a version was taken back; arms that serve what came after are left out."""
+        with self._lock:
+            return {arm: reason for arm, reason in self._rolled_back.items() if reason}
 
     def heard(self, stats: Mapping[str, ActorStats]) -> None:
         """Take the actors' reports. What a new process serves it has found on disk; all else `loaded` tells."""
@@ -94,9 +101,12 @@ class ModelBoard:
         with self._lock:
             if self._versions[arm] == outcome.version:
                 return
-            self._versions[arm] = outcome.version
-        metrics.SWAPS.labels(arm, "swapped").inc()
-        _log.info("arm %s serves model %s", arm, outcome.version, extra={"load_ms": outcome.load_ms})
+            self._versions[arm], self._rolled_back[arm] = outcome.version, outcome.rolled_back
+        metrics.SWAPS.labels(arm, "rolled_back" if outcome.rolled_back else "swapped").inc()
+        if outcome.rolled_back:
+            _log.warning("arm %s goes back to model %s: %s", arm, outcome.version, outcome.rolled_back)
+        else:
+            _log.info("arm %s serves model %s", arm, outcome.version, extra={"load_ms": outcome.load_ms})
         self._tell(arm, outcome)
 
     def _tell(self, arm: str, outcome: LoadOutcome) -> None:
@@ -111,5 +121,6 @@ class ModelBoard:
                 newest_event_ms=outcome.newest_event_ms,
                 load_ms=outcome.load_ms,
                 refused=outcome.refused,
+                rolled_back=outcome.rolled_back,
             )
         )

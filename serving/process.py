@@ -149,7 +149,7 @@ def _watch(runtime: Runtime, actors: Mapping[str, ActorCalls], board: ModelBoard
     if newest is not None and newest.popular:
         popular.replace(newest.popular)
     waiting = missing(actors, stats)
-    runtime.health.update(ready=not waiting, status=waiting or _status(stats))
+    runtime.health.update(ready=not waiting, status=waiting or _status(stats), rolled_back=board.rolled_back())
 
 
 def missing(actors: Mapping[str, ActorCalls], stats: Mapping[str, ActorStats]) -> str:

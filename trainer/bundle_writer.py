@@ -15,6 +15,8 @@ from springtide.model.config import ModelConfig
 from springtide.model.golden import check_golden_scores, golden_scores
 from springtide.model.id_map import IdMap, Journal
 from springtide.model.state import ModelState, TableRows
+from trainer.guard import HarmfulUpdateError
+from trainer.judge import Judge
 from trainer.messages import Export
 
 
@@ -24,17 +26,19 @@ class BundleWriter:
     Args:
         root: of all bundles.
         config: of the model.
+        judge: compares what was written with what is served; none admits all.
     """
 
-    def __init__(self, root: Path, config: ModelConfig) -> None:
-        self._root, self._config = root, config
+    def __init__(self, root: Path, config: ModelConfig, judge: Judge | None = None) -> None:
+        self._root, self._config, self._judge = root, config, judge
         self._published: dict[str, ModelState] = {}
 
     def write(self, manifest: Manifest, exports: Sequence[Export]) -> Manifest:
-        """Write, read back and verify; returns the manifest as written.
+        """Write, read back, verify and judge; returns the manifest as written, with the judge's figures beside its own.
 
         Raises:
             BundleError: the bundle holds NaN, does not follow the one before, or does not score as it should.
+            HarmfulUpdateError: it is worse than what is served.
         """
         dense = {name: torch.from_numpy(array.copy()) for name, array in exports[0].dense.items()}
         tables = {
@@ -49,11 +53,15 @@ class BundleWriter:
         shutil.rmtree(folder, ignore_errors=True)  # of a life that ended before it was announced
         written = write_bundle(folder, manifest, dense, tables, _ids(manifest.kind, exports[0]))
         try:
-            self._published[manifest.chain] = self._read_back(folder, manifest.kind)
-        except BundleError:
+            state = self._read_back(folder, manifest.kind)
+            figures = self._judge.admit(state) if self._judge else {}
+        except (BundleError, HarmfulUpdateError):
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return written
+        self._published[manifest.chain] = state
+        if self._judge:
+            self._judge.published(state)
+        return msgspec.structs.replace(written, metrics={**written.metrics, **figures})
 
     def _whole_tables(self, manifest: Manifest, tables: Mapping[str, TableRows]) -> dict[str, Tensor]:
         if manifest.kind == "base":

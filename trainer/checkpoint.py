@@ -8,7 +8,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,14 +52,26 @@ class CheckpointFolder:
         """Return an empty folder to write the ranks' files into; left-overs of a killed attempt go."""
         for torn in self._folder.glob(".writing-*"):
             shutil.rmtree(torn)
-        beside = self._folder / f".writing-{self._next():08d}"
+        beside = self._folder / f".writing-{self.next_number:08d}"
         beside.mkdir()
         return beside
 
     def commit(
-        self, beside: Path, ranks: Sequence[SavedRank], driver: dict[str, Any], model_config: dict[str, Any]
+        self,
+        beside: Path,
+        ranks: Sequence[SavedRank],
+        driver: dict[str, Any],
+        model_config: dict[str, Any],
+        pinned: Collection[int] = (),
     ) -> Path:
         """Make what was begun the newest checkpoint: whole, or not at all.
+
+        Args:
+            beside: as `begin` gave it.
+            ranks: what each rank has written into it.
+            driver: the driver's own state.
+            model_config: of the model.
+            pinned: numbers that stay however old they are.
 
         Raises:
             StateError: the disk has no room for it.
@@ -74,7 +86,8 @@ class CheckpointFolder:
         beside.rename(final)
         _sync(self._folder)
         for old in self._numbered()[: -self._kept]:
-            shutil.rmtree(old)
+            if int(old.name) not in pinned:
+                shutil.rmtree(old)
         return final
 
     def give_up(self, beside: Path) -> None:
@@ -90,11 +103,23 @@ class CheckpointFolder:
                 _log.error("%s; taking the one before", error)
         return None
 
+    def whole(self, number: int) -> Path | None:
+        """Return a checkpoint by its number, or None where it is gone or damaged, which is told of."""
+        folder = self._folder / f"{number:08d}"
+        try:
+            _verified(folder)
+        except StateError as error:
+            _log.error("%s; going on without it", error)
+            return None
+        return folder
+
+    @property
+    def next_number(self) -> int:
+        """The number that the next checkpoint will have."""
+        return max((int(path.name) for path in self._numbered()), default=0) + 1
+
     def _numbered(self) -> list[Path]:
         return sorted(path for path in self._folder.iterdir() if path.name.isdigit())
-
-    def _next(self) -> int:
-        return max((int(path.name) for path in self._numbered()), default=0) + 1
 
 
 def read_manifest(folder: Path) -> CheckpointManifest:

@@ -66,6 +66,18 @@ class TrainerConfig:
     """Refuse a bundle whose matured calibration is above this or below its inverse."""
     guard_entropy: float = 1.5
     """Refuse a bundle whose matured normalised entropy is above this."""
+    guard_harm: float = 0.2
+    """Refuse a bundle whose normalised entropy on the last closed window is by more than this share above that of the
+    version served, on the same rows; take a served one back that is so much above the last proven one."""
+    guard_window: timedelta = timedelta(hours=6)
+    """Event time of the last closed window."""
+    guard_slates: int = 48
+    """Slates that each rank keeps of every hour of event time for that window; 0 compares no versions."""
+    guard_rows: int = 20_000
+    """Item rows that a version must have learned before others are compared with it, or the chain goes back to it."""
+    guard_patience: timedelta = timedelta(hours=6)
+    """Event time after the closed window could have seen them for which refused rows are taken for bad data and
+    unlearned; what lasts longer is taken for the world."""
     start_timeout: timedelta = timedelta(seconds=300)
     """Wall time in which the ranks must have started and met; a busy machine takes a minute or two."""
     worker_timeout: timedelta = timedelta(seconds=120)
@@ -78,7 +90,7 @@ class TrainerConfig:
         yield from self._choice_problems()
         for key, least in (
             ("ranks", 1), ("object_store_mib", 75), ("batch_rows", 64), ("steps_per_call", 1), ("daily_epochs", 1),
-            ("checkpoints_kept", 1), ("bases_kept", 1), ("guard_labels", 1),
+            ("checkpoints_kept", 1), ("bases_kept", 1), ("guard_labels", 1), ("guard_slates", 0), ("guard_rows", 0),
         ):  # fmt: skip
             if getattr(self, key) < least:
                 yield f"trainer.{key}: expected at least {least}, got {getattr(self, key)}; raise it"
@@ -90,12 +102,16 @@ class TrainerConfig:
             "start_timeout",
             "worker_timeout",
             "wait",
+            "guard_window",
+            "guard_patience",
         ):
             if getattr(self, key) <= timedelta(0):
                 yield f"trainer.{key}: expected more than 0s, got {getattr(self, key)}; raise it"
         for key in ("guard_calibration", "guard_entropy"):
             if getattr(self, key) <= 1.0:
                 yield f"trainer.{key}: expected more than 1, got {getattr(self, key)}; raise it"
+        if self.guard_harm <= 0.0:
+            yield f"trainer.guard_harm: expected more than 0, got {self.guard_harm}; raise it"
 
     def label_problems(self, labels: LabelsConfig) -> Iterator[str]:
         """Yield one sentence per row that the minute chain needs and the joiner is not set to write."""

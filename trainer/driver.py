@@ -8,15 +8,14 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from springtide.contracts.bundle import Kind, Manifest
-from springtide.contracts.errors import BundleError, ConfigError
+from springtide.contracts.bundle import Kind
+from springtide.contracts.errors import ConfigError
 from springtide.contracts.features import FEAST_FOLDER
 from springtide.contracts.tasks import TASKS
-from springtide.contracts.topics import DEAD_LETTER, HOUR_MS, MODEL_UPDATES, SAMPLES
+from springtide.contracts.topics import DEAD_LETTER, MODEL_UPDATES, SAMPLES
 from springtide.model.config import ModelConfig
 from springtide.model.level import HOURS
 from springtide.model.presets import preset
-from springtide.quality.task_quality import QualityReport
 from springtide.runtime.clock import Clock, SystemClock
 from springtide.runtime.command_line import Runtime
 from springtide.runtime.config import BundlesConfig, LabelsConfig
@@ -26,18 +25,15 @@ from trainer.announcer import Announcer
 from trainer.checkpoint import CheckpointFolder
 from trainer.config import TrainerConfig
 from trainer.days import Cadence, complete_day, day_end_ms, day_of
-from trainer.gauges import Gauges, figures
-from trainer.guard import refusal
+from trainer.gauges import Gauges
+from trainer.guarded_publisher import GuardedPublisher
 from trainer.messages import CallReport, DayReport, RankSetup
 from trainer.progress import Progress
-from trainer.publisher import announcement, newest_base_number, next_manifest, prune
+from trainer.publisher import newest_base_number
 from trainer.rank_group import RankGroup
 from trainer.status import day_text, status_line
 
 _log = logging.getLogger(__name__)
-
-GUARD_WINDOW_MS = 3 * HOUR_MS
-"""Event time of the rows that the guard judges by."""
 
 
 class Driver:
@@ -73,6 +69,7 @@ class Driver:
         self._status("starting the ranks")
         self._group = RankGroup(self._config, self._setups(), self._runtime.process.log_level)
         self._runtime.shutdown.install()  # again: Ray has taken SIGTERM over
+        self._publisher = self._make_publisher()
         try:
             self._resume()
             self._runtime.health.update(ready=True)
@@ -88,7 +85,7 @@ class Driver:
         """Read on once, and do what has become due."""
         report = self._live()
         if "minute" in self._config.chains and self._publication_due():
-            self._publish("minute", self._minute_kind())
+            self._publisher.publish("minute", self._minute_kind())
         due = self._days_due()
         if due and (self._day_read(due[0]) or len(due) > 1):  # behind by days: no reading on, it would be replayed
             self._learn_day(due[0])
@@ -161,16 +158,17 @@ class Driver:
         self._write_skew(day, reports)
         self._group.call("order_day", None)
         self._progress.judge("daily", self._all_rows("daily", "score", f"daily: scoring {day_text(day)}").judged)
-        for epoch in range(self._config.daily_epochs):
+        refused = self._publisher.refuse_day(day_end_ms(day))
+        for epoch in range(0 if refused else self._config.daily_epochs):
             self._group.call("order_day", epoch)
             learned = self._all_rows("daily", "learn", f"daily: learning {day_text(day)}")
             self._learned("daily", learned)
         self._group.call("close_day")
         self._progress.counts.last_day = day
-        self._publish("daily", "base", watermark_ms=day_end_ms(day))
-        self._runtime.reporter.mark("day", f"daily base of {day_text(day)}", day_end_ms(day))
-        rows = sum(report.rows for report in reports)
-        _log.info("%s: %d final rows learned in %.1f s", day_text(day), rows, time.monotonic() - begun)
+        if not refused and self._publisher.publish("daily", "base", watermark_ms=day_end_ms(day)):
+            self._runtime.reporter.mark("day", f"daily base of {day_text(day)}", day_end_ms(day))
+            rows = sum(report.rows for report in reports)
+            _log.info("%s: %d final rows learned in %.1f s", day_text(day), rows, time.monotonic() - begun)
         self._group.call("forget_before", day + 1)
 
     def _anchor_due(self) -> bool:
@@ -189,7 +187,7 @@ class Driver:
         minute.rows = daily.rows + sum(replayed.rows.values())
         self._progress.counts.anchored_day = day
         _log.info("minute: %d rows replayed in %.1f s", sum(replayed.rows.values()), time.monotonic() - begun)
-        self._publish("minute", "base")
+        self._publisher.publish("minute", "base")
 
     def _all_rows(self, chain: str, mode: str, status: str) -> CallReport:
         """Step over all rows in line; shutdown waits, since half a day is no state to save."""
@@ -202,67 +200,6 @@ class Driver:
             if mode == "learn":
                 self._gauges.called(chain, report, 0)
             self._status(f"{status}, {sum(whole.rows.values()):,} rows")
-
-    def _publish(self, chain: str, kind: Kind, watermark_ms: int | None = None) -> None:
-        """Write, save, then announce: so a version that anyone has heard of is in a checkpoint."""
-        progress = self._progress.chain(chain)
-        if watermark_ms is None:
-            watermark_ms = min(self._progress.counts.newest_fast_ms.values(), default=0)
-        progress.published_ms = progress.newest_ms
-        self._gauges.quality(chain, self._progress)
-        manifest = next_manifest(
-            chain, kind, progress, preset=self._config.preset, model=self._model,
-            offsets=self._progress.counts.offsets, watermark_ms=watermark_ms, metrics=self._metrics(chain),
-        )  # fmt: skip
-        if refused := self._refusal(chain):
-            self._refuse(manifest, refused)
-            return
-        try:
-            manifest = self._group.export_to_first(chain, kind, manifest)
-        except BundleError as error:  # the model itself is bad: end, and resume from before it was
-            self._refuse(manifest, str(error))
-            raise
-        update = announcement(manifest, self._root, self._clock.now_ms())
-        self._needs_base.discard(chain)
-        progress.base_number += kind == "base"
-        progress.sequence, progress.version = manifest.sequence, manifest.version
-        progress.base_version, progress.update = manifest.base_version, update
-        self._save()
-        self._announcer.announce(update)
-        self._gauges.published(chain, kind)
-        self._runtime.reporter.mark("publish", manifest.version, progress.newest_ms)
-        prune(self._root, chain, self._config.bases_kept)
-
-    def _refuse(self, manifest: Manifest, reason: str) -> None:
-        """Tell why there is no bundle; the next one that is good is a base."""
-        self._needs_base.add(manifest.chain)
-        self._gauges.refused(manifest.chain)
-        _log.error("%s refused: %s", manifest.version, reason)
-        self._runtime.reporter.mark("refused", f"{manifest.version}: {reason}", manifest.newest_event_ms)
-        self._announcer.announce(announcement(manifest, self._root, self._clock.now_ms(), reason))
-
-    def _refusal(self, chain: str) -> str:
-        """Judge the minute chain by its newest rows; a day's base is judged by its finite values and golden scores."""
-        if chain != "minute":
-            return ""
-        arrived: dict[str, float] = {
-            task: 1.0 if isnan(share) else share for task, share in zip(TASKS, self._arrived()[0], strict=True)
-        }
-        closed = [task for task in TASKS if self._labels.attribution[task] <= self._labels.observed_age]
-        reports: dict[str, QualityReport] = {
-            task: self._progress.quality(
-                chain, task, "matured" if task in closed else "observed", GUARD_WINDOW_MS
-            ).report()
-            for task in TASKS
-        }
-        return refusal(reports, arrived, self._config, probabilities=not self._model.sample_weighting)
-
-    def _metrics(self, chain: str) -> dict[str, float]:
-        return {
-            f"{task}/{name}": value
-            for task in TASKS
-            for name, value in figures(self._progress.quality(chain, task, "matured").report()).items()
-        }
 
     def _arrived(self) -> list[list[float]]:
         shares = self._progress.arrived(milliseconds(self._labels.observed_age), HOURS)
@@ -280,7 +217,9 @@ class Driver:
         beside = self._checkpoints.begin()
         try:
             saved = self._group.call("save", beside)
-            self._checkpoints.commit(beside, saved, self._progress.to_dict(), self._model.to_dict())
+            self._checkpoints.commit(
+                beside, saved, self._progress.to_dict(), self._model.to_dict(), self._progress.pinned()
+            )
         except BaseException:
             self._checkpoints.give_up(beside)
             raise
@@ -298,9 +237,27 @@ class Driver:
             _log.info("resumed checkpoint %s at offsets %s", folder.name, self._progress.counts.offsets)
         for chain in self._config.chains:
             progress = self._progress.chain(chain)
-            if progress.update is not None:  # it may not have been heard; serving knows it by its version
-                self._announcer.announce(progress.update)
             progress.base_number = max(progress.base_number, newest_base_number(self._root, chain))
+        self._publisher.resume()
+
+    def _make_publisher(self) -> GuardedPublisher:
+        return GuardedPublisher(
+            config=self._config,
+            model=self._model,
+            labels=self._labels,
+            root=self._root,
+            progress=self._progress,
+            ranks=self._group,
+            announcer=self._announcer,
+            checkpoints=self._checkpoints,
+            save=self._save,
+            arrived=self._arrived,
+            gauges=self._gauges,
+            health=self._runtime.health,
+            reporter=self._runtime.reporter,
+            clock=self._clock,
+            needs_base=self._needs_base,
+        )
 
     def _setups(self) -> list[RankSetup]:
         partitions = range(self._runtime.kafka.partitions)

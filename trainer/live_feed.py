@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from springtide.contracts.samples import Phase, Sample
 from springtide.contracts.tasks import TASKS
+from springtide.contracts.topics import DAY_MS
+from trainer.closed_slates import ClosedSlates
 from trainer.days import day_of
 from trainer.held_scores import HeldScores, Judged
 from trainer.sample_index import Kind, SampleIndex
@@ -46,13 +48,21 @@ class LiveFeed:
         source: of the partitions.
         keep_ms: event time for which rows are told apart and scores held.
         phases: of the rows that the minute chain learns.
+        slates_per_hour: how many slates of each hour are kept whole for the guard.
     """
 
-    def __init__(self, source: SampleSource, keep_ms: int, phases: Sequence[Phase] = ("observed", "corrected")) -> None:
+    def __init__(
+        self,
+        source: SampleSource,
+        keep_ms: int,
+        phases: Sequence[Phase] = ("observed", "corrected"),
+        slates_per_hour: int = 0,
+    ) -> None:
         self.source, self.phases = source, phases
         self.index = SampleIndex()
         self.seen = {partition: SeenRows(keep_ms) for partition in source.offsets}
         self.held = HeldScores(keep_ms)
+        self.slates = ClosedSlates(slates_per_hour, keep_ms + 2 * DAY_MS)
         self.newest_final_ms: dict[int, int] = {}
         """Impression time of the newest final row per partition."""
         self.first_open_day = 0
@@ -106,8 +116,11 @@ class LiveFeed:
         newest[taken.partition] = max(newest.get(taken.partition, 0), sample.impression_time_ms)
         if sample.phase in self.phases:
             intake.fast.append(sample)
+        if sample.phase == "observed":
+            self.slates.note(sample)
         if not final:
             return
+        self.slates.close(sample)
         day = day_of(sample.impression_time_ms)
         self.late += day < self.first_open_day or day <= self.begun_day
         intake.judged.extend(self.held.judge(sample))

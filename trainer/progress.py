@@ -37,7 +37,15 @@ class ChainProgress(msgspec.Struct, kw_only=True):
     rows: int = 0
     """Item rows that the model has learned."""
     update: ModelUpdate | None = None
-    """The last announcement."""
+    """The last announcement of a version to be served."""
+    good_ms: int | None = None
+    """Newest impression at the last publication that was not refused."""
+    served_checkpoint: int = 0
+    """Number of the checkpoint that holds the model as it is served; 0: none is known."""
+    proven: str = ""
+    """Version that the guard trusts: the last base that it could judge, or the first one ever."""
+    proven_checkpoint: int = 0
+    """Number of the checkpoint that holds it."""
 
 
 class Counts(msgspec.Struct, kw_only=True):
@@ -107,6 +115,11 @@ class Progress:
             shares_KT[:, column] = np.where(ages_ms < curve.window_ms, np.nan, 1.0) if known_K is None else known_K
         shares: list[list[float]] = shares_KT.tolist()
         return shares
+
+    def pinned(self) -> set[int]:
+        """Return the checkpoints that a chain may have to go back to."""
+        chains = self.counts.chains.values()
+        return {number for chain in chains for number in (chain.served_checkpoint, chain.proven_checkpoint) if number}
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able values."""

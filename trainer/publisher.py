@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from springtide.contracts.bundle import MANIFEST, Kind, Manifest, ModelUpdate
@@ -38,8 +39,8 @@ def next_manifest(
     )
 
 
-def announcement(manifest: Manifest, root: Path, now_ms: int, refused: str = "") -> ModelUpdate:
-    """Return the message that tells of a bundle, or why there is none."""
+def announcement(manifest: Manifest, root: Path, now_ms: int, refused: str = "", rolled_back: str = "") -> ModelUpdate:
+    """Return the message that tells of a bundle, why there is none, or why an old one is to be served again."""
     path = f"{manifest.chain}/{manifest.version}"
     return ModelUpdate(
         chain=manifest.chain,
@@ -57,27 +58,53 @@ def announcement(manifest: Manifest, root: Path, now_ms: int, refused: str = "")
         preset=manifest.preset,
         metrics=manifest.metrics,
         refused=refused,
+        rolled_back=rolled_back,
     )
 
 
-def prune(root: Path, chain: str, bases_kept: int) -> list[str]:
-    """Remove the oldest bundles of a chain but for those of the newest bases; returns the versions removed."""
-    folder = root / chain
-    numbers: dict[int, list[Path]] = {}
-    for version in folder.glob(f"{chain}-*.*") if folder.exists() else ():
-        base, _, _ = version.name.removeprefix(f"{chain}-").partition(".")
-        if base.isdigit():
-            numbers.setdefault(int(base), []).append(version)
-    removed = []
-    for number in sorted(numbers)[:-bases_kept]:
-        for version in numbers[number]:
-            shutil.rmtree(version)
-            removed.append(version.name)
-    return sorted(removed)
+def prune(root: Path, chain: str, bases_kept: int, proven: str = "") -> list[str]:
+    """Remove the oldest bundles of a chain but for those of the newest bases; returns the versions removed.
+
+    Args:
+        root: of all bundles.
+        chain: theirs.
+        bases_kept: how many of the newest bases stay, with their deltas.
+        proven: the version that may have to be served again; it stays with all of its base.
+    """
+    found = _numbered(root, chain)
+    bases = sorted({number for number, _ in found})
+    kept = {*bases[-bases_kept:], *(number for (number, _), path in found.items() if path.name == proven)}
+    return _remove(path for (number, _), path in found.items() if number not in kept)
+
+
+def withdraw(root: Path, chain: str, version: str) -> list[str]:
+    """Remove what lies on disk beyond the version served, so that nobody starts from it; returns the versions removed.
+
+    It was taken back, or never announced.
+    """
+    found = _numbered(root, chain)
+    served = next((place for place, path in found.items() if path.name == version), None)
+    return _remove(path for place, path in found.items() if served is not None and place > served)
 
 
 def newest_base_number(root: Path, chain: str) -> int:
     """Return the highest base number found on disk, 0 without any: a new life never reuses a version."""
-    folder = root / chain
-    found = [path.name.removeprefix(f"{chain}-").partition(".")[0] for path in folder.glob(f"{chain}-*.*")]
-    return max((int(number) for number in found if number.isdigit()), default=0)
+    return max((number for number, _ in _numbered(root, chain)), default=0)
+
+
+def _numbered(root: Path, chain: str) -> dict[tuple[int, int], Path]:
+    """Return the bundles of a chain by base number and sequence."""
+    found = {}
+    for path in (root / chain).glob(f"{chain}-*.*"):
+        base, _, sequence = path.name.removeprefix(f"{chain}-").partition(".")
+        if base.isdigit() and sequence.isdigit():
+            found[int(base), int(sequence)] = path
+    return found
+
+
+def _remove(folders: Iterable[Path]) -> list[str]:
+    removed = []
+    for folder in folders:
+        shutil.rmtree(folder)
+        removed.append(folder.name)
+    return sorted(removed)

@@ -17,15 +17,17 @@ from springtide.model.targets import CLOSED
 from springtide.runtime.settings import milliseconds
 from trainer.bundle_writer import BundleWriter
 from trainer.chain_model import ChainModel, Mode, ScoredBatch
+from trainer.closed_slates import decode_slates, encode_slates
 from trainer.day_rows import DayReader, DayRows
 from trainer.days import day_end_ms
 from trainer.export import export_part
 from trainer.held_scores import join_judged, judge_now
+from trainer.judge import Judge, Trial
 from trainer.live_feed import Intake, LiveFeed
 from trainer.messages import CallReport, DayReport, Export, Meeting, RankSetup, SavedRank
 from trainer.packing import pack, shuffled
 from trainer.process_group import join_group
-from trainer.rank_state import load_rank, save_rank
+from trainer.rank_state import load_chain, load_rank, save_rank
 from trainer.sample_source import SampleSource
 from trainer.score_log import ScoreLog
 
@@ -42,11 +44,13 @@ class Rank:
         keep_ms = milliseconds(setup.labels.final_age) + DAY_MS
         self._methods: dict[str, Method] = {"daily": "wait", "minute": self._config.delayed_feedback}
         self._phases = PHASES[self._methods["minute"]]
-        self._feed = LiveFeed(SampleSource(setup.kafka, dict(setup.offsets)), keep_ms, self._phases)
+        source = SampleSource(setup.kafka, dict(setup.offsets))
+        self._feed = LiveFeed(source, keep_ms, self._phases, self._config.guard_slates)
         self._days = DayReader(self._config, setup.feast_folder)
         self._day: DayRows | None = None
         self._rows: Iterator[Sample] = iter(())
         self._idle = False
+        self._judge = Judge(setup.bundles_root, setup.config)
         self._writer: BundleWriter | None = None
         self._scores = ScoreLog(setup.scores_folder)
         self._first = False
@@ -62,7 +66,7 @@ class Rank:
             for chain in self._config.chains
         }
         if self._first:
-            self._writer = BundleWriter(self._setup.bundles_root, self._setup.model)
+            self._writer = BundleWriter(self._setup.bundles_root, self._setup.model, self._judge)
         if checkpoint is not None:
             load_rank(checkpoint, self._chains, self._feed)
         self._feed.source.open()
@@ -153,6 +157,18 @@ class Rank:
         """Make the minute chain a copy of the daily chain: model, optimizer and id tables."""
         self._chains["minute"].load_local_state(self._chains["daily"].local_state())
 
+    def closed_window(self, before_ms: int | None) -> bytes:
+        """Return this rank's slates of the last closed window, of impressions before a time or of all; see judge.py."""
+        return encode_slates(self._feed.slates.window(milliseconds(self._config.guard_window), before_ms))
+
+    def judge(self, trial: Trial, *windows: bytes) -> str:
+        """Begin to judge a publication on all ranks' slates; rank 0 alone. Returns why what is served must go."""
+        return self._judge.open(trial, [slate for window in windows for slate in decode_slates(window)])
+
+    def restore(self, chain: str, checkpoint: Path) -> None:
+        """Let a chain's model be again what it was at a checkpoint; what was read since stays read."""
+        load_chain(checkpoint, chain, self._chains[chain])
+
     def export(self, chain: str, kind: Kind) -> Export:
         """Return this rank's part of a bundle, and begin a new delta."""
         return export_part(self._chains[chain], kind, first=self._first)
@@ -162,6 +178,7 @@ class Rank:
 
         Raises:
             BundleError: the bundle must not be served, such as one with NaN.
+            HarmfulUpdateError: it is worse than what is served.
         """
         if self._writer is None:
             raise StateError("trainer: expected rank 0 to write bundles, got another; ask rank 0")

@@ -66,15 +66,22 @@ class RankGroup:
         """
         return self._results(method, [actor.call.remote(method, *arguments) for actor in self._actors])
 
-    def export_to_first(self, chain: str, kind: str, manifest: Any) -> Any:
-        """Let every rank export its part and rank 0 write the bundle; the parts go from rank to rank, not through here.
+    def call_first(self, method: str, argument: Any, part: str, *of_part: Any) -> Any:
+        """Call a method of rank 0 with what another gives on every rank; the parts do not go through here.
+
+        Args:
+            method: of rank 0, which takes the argument and then a part per rank, in rank order.
+            argument: the first.
+            part: the method that gives each rank's part.
+            of_part: its arguments.
 
         Raises:
             BundleError: the bundle must not be served.
+            HarmfulUpdateError: it is worse than what is served.
             WorkerLostError: as in `call`.
         """
-        parts = [actor.call.remote("export", chain, kind) for actor in self._actors]
-        return self._results("write_bundle", [self._actors[0].call.remote("write_bundle", manifest, *parts)])[0]
+        parts = [actor.call.remote(part, *of_part) for actor in self._actors]
+        return self._results(method, [self._actors[0].call.remote(method, argument, *parts)])[0]
 
     def pids(self) -> list[int]:
         """Return the ranks' process ids."""

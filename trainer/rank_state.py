@@ -40,6 +40,8 @@ def save_rank(folder: Path, rank: int, chains: Mapping[str, ChainModel], feed: L
             tensors[f"seen/{partition}/{name}"] = torch.from_numpy(array)
     for name, array in feed.held.to_arrays().items():
         tensors[f"held/{rank}/{name}"] = torch.from_numpy(array)
+    for name, array in feed.slates.to_arrays().items():
+        tensors[f"slates/{rank}/{name}"] = torch.from_numpy(array)
     _check_finite(tensors)
     content: bytes = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
     file = f"rank-{rank}.safetensors"
@@ -66,6 +68,17 @@ def load_rank(folder: Path, chains: Mapping[str, ChainModel], feed: LiveFeed) ->
     # with another number of ranks a slate's partition may be another rank's now: then it is not judged
     for rank in range(dist.get_rank(), len(manifest.ranks), dist.get_world_size()):
         feed.held.load({name: tensor.numpy() for name, tensor in _beneath(tensors, f"held/{rank}/").items()})
+        slates = {name: tensor.numpy() for name, tensor in _beneath(tensors, f"slates/{rank}/").items()}
+        if slates:  # releases before the guard compared versions kept none
+            feed.slates.load(slates)
+
+
+def load_chain(folder: Path, chain: str, model: ChainModel) -> None:
+    """Take up one chain's model alone, of a checkpoint whose checksums were verified."""
+    tensors: dict[str, Tensor] = {}
+    for part in read_manifest(folder).ranks:
+        tensors |= safetensors.torch.load((folder / part.file).read_bytes())
+    model.load_local_state(_beneath(tensors, f"{chain}/"))
 
 
 def _check_finite(tensors: Mapping[str, Tensor]) -> None:

@@ -23,7 +23,7 @@ const CHARTS = {
     { line: "freshness/served", label: "served h", color: "--purchase", scale: 1 / 3600 }] },
 };
 // what is rare and matters crosses the chart; what happens all the time is a tick at its foot
-const MARK_COLORS = { alarm: "--bad", srm: "--bad", refused: "--bad", truth: "--warn", ramp: "--accent", fault: "--warn" };
+const MARK_COLORS = { alarm: "--bad", srm: "--bad", refused: "--bad", rollback: "--bad", truth: "--warn", ramp: "--accent", fault: "--warn" };
 const TICK = 6;
 
 export class Charts {

@@ -50,10 +50,15 @@ export function drawJoin(holder, join) {
     rows: ${number(join.rows.observed)} observed, ${number(join.rows.corrected)} corrected, ${number(join.rows.final)} final</p>`;
 }
 
+function verdict(entry) {
+  if (entry.refused) return escape(entry.refused);
+  return entry.rolled_back ? `served again: ${escape(entry.rolled_back)}` : "published";
+}
+
 export function drawModels(holder, models) {
   const served = Object.entries(models.served).map(([arm, entry]) => `<tr><td>${escape(arm)}</td><td>${escape(entry.version)}</td><td class="number">${number(entry.load_ms)} ms</td></tr>`);
   const newest = models.newest.slice().reverse().map((entry) => `<tr><td>${escape(entry.version)}</td><td>${entry.kind}</td><td class="number">${number(entry.samples)}</td>
-    <td class="${entry.refused ? "bad" : "good"}">${entry.refused ? escape(entry.refused) : "published"}</td></tr>`);
+    <td class="${entry.refused || entry.rolled_back ? "bad" : "good"}">${verdict(entry)}</td></tr>`);
   holder.innerHTML = `<p class="soft"><b data-testid="swaps">${models.swapped}</b> swaps, ${models.refused} refused, ${models.bundles} bundles</p>
     <table><thead><tr><th>arm</th><th>serves</th><th class="number">loaded in</th></tr></thead><tbody>${served.join("")}</tbody></table>
     <h3>newest bundles</h3><table><thead><tr><th>version</th><th>kind</th><th class="number">samples</th><th></th></tr></thead><tbody>${newest.join("")}</tbody></table>`;
@@ -88,6 +93,6 @@ export function drawExperiments(holder, panels, oracle) {
 }
 
 export function drawMarks(holder, marks) {
-  const colors = { alarm: "bad", srm: "bad", refused: "bad", truth: "warn" };
+  const colors = { alarm: "bad", srm: "bad", refused: "bad", rollback: "bad", truth: "warn" };
   holder.innerHTML = marks.slice(-40).reverse().map((mark) => `<li class="${colors[mark.kind] || ""}"><time>${at(mark.event_time_ms)}</time>${escape(mark.kind)}: ${escape(mark.text)}</li>`).join("");
 }

@@ -37,6 +37,8 @@ class ArmModel(msgspec.Struct, frozen=True, kw_only=True):
     """Newest impression that the model learned."""
     items: int
     """Items that may be recommended."""
+    rolled_back: str = ""
+    """Why a later version was taken back; empty once a newer one serves."""
 
 
 def make_app(service: SlateService, exposures: ExposureLog, models: Callable[[], list[ArmModel]]) -> FastAPI:

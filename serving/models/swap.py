@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.load_outcome import LoadOutcome
-from serving.models.lineage import lineage, newest_first
 from serving.models.loaded_model import LoadedModel
 from springtide.contracts.bundle import ModelUpdate
 from springtide.contracts.errors import BundleError
 from springtide.contracts.tasks import TASKS
 from springtide.model.bundle import apply_delta, read_bundle, start_state
 from springtide.model.golden import check_golden_scores
+from springtide.model.lineage import lineage, newest_first
 from springtide.model.state import ModelState
 
 _log = logging.getLogger(__name__)
@@ -32,13 +32,16 @@ class ModelSlot:
         self._max_shift, self._min_samples = max_score_shift, min_samples_to_compare
 
     def take(self, update: ModelUpdate) -> LoadOutcome:
-        """Serve an announced bundle; what was missed since the model served now is caught up from disk."""
+        """Serve an announced bundle; what was missed since the model served now is caught up from disk.
+
+        A version that the publisher went back to is not compared with the one served: that one is known to be bad.
+        """
         started = time.perf_counter()
         have = self.version
         if update.version == have:
             return self._outcome(have, started)
         try:
-            self._swap(update.version, update.manifest_sha256)
+            self._swap(update.version, update.manifest_sha256, compare=not update.rolled_back)
         except BundleError as error:
             _log.warning("model refused: %s", error)
             if self.current is None:
@@ -46,7 +49,7 @@ class ModelSlot:
                 if self.current is not None:
                     return self._outcome(have, started)
             return self._outcome(have, started, version=update.version, refused=str(error))
-        return self._outcome(have, started)
+        return self._outcome(have, started, rolled_back=update.rolled_back)
 
     def take_newest(self, but: str = "") -> LoadOutcome:
         """Serve the newest bundle on disk that can be loaded, except one; for the start, without an announcement."""
@@ -71,20 +74,24 @@ class ModelSlot:
         """Version served now; empty while there is none."""
         return self.current.version if self.current else ""
 
-    def _outcome(self, have: str, started: float, *, version: str = "", refused: str = "") -> LoadOutcome:
+    def _outcome(
+        self, have: str, started: float, *, version: str = "", refused: str = "", rolled_back: str = ""
+    ) -> LoadOutcome:
         return LoadOutcome(
             version=version or self.version,
             previous_version=have,
             newest_event_ms=self.current.state.manifest.newest_event_ms if self.current else 0,
             load_ms=round(1000.0 * (time.perf_counter() - started), 3),
             refused=refused,
+            rolled_back=rolled_back,
         )
 
-    def _swap(self, version: str, digest: str) -> None:
+    def _swap(self, version: str, digest: str, *, compare: bool = True) -> None:
         state = self._build(version, digest)
         check_golden_scores(state)
         model = LoadedModel(state)
-        self._compare(model)
+        if compare:
+            self._compare(model)
         self.current = model  # the swap: who ranks has taken its reference before, or takes the new one after
 
     def _build(self, version: str, digest: str) -> ModelState:

@@ -83,6 +83,8 @@ class ModelUpdate(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     refused: str = ""
     """Why the bundle must not be served; empty for a good one."""
+    rolled_back: str = ""
+    """Why a later version was taken back, so that this one, announced before, is to be served again."""
     schema_version: int = 1
 
 
@@ -99,3 +101,5 @@ class ModelSwap(msgspec.Struct, frozen=True, kw_only=True):
     newest_event_ms: int
     load_ms: float
     refused: str = ""
+    rolled_back: str = ""
+    """Why the publisher took the previous version back; empty for a step ahead."""

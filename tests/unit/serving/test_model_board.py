@@ -24,8 +24,15 @@ def stats(version: str, process_id: int = 1) -> ActorStats:
     )
 
 
-def outcome(version: str, previous: str, refused: str = "") -> LoadOutcome:
-    return LoadOutcome(version=version, previous_version=previous, newest_event_ms=9, load_ms=2.5, refused=refused)
+def outcome(version: str, previous: str, refused: str = "", rolled_back: str = "") -> LoadOutcome:
+    return LoadOutcome(
+        version=version,
+        previous_version=previous,
+        newest_event_ms=9,
+        load_ms=2.5,
+        refused=refused,
+        rolled_back=rolled_back,
+    )
 
 
 def board() -> tuple[ModelBoard, list[ModelSwap]]:
@@ -53,6 +60,18 @@ def test_a_refusal_is_told_and_changes_nothing() -> None:
     made.loaded("control", outcome("b", "a", refused="b: expected its sha256"))
     assert told[-1].refused
     assert made.models()[0].version == "a"
+
+
+def test_a_step_back_is_told_until_something_newer_serves() -> None:
+    made, told = board()
+    made.loaded("control", outcome("a", ""))
+    made.loaded("control", outcome("b", "a"))
+    made.loaded("control", outcome("a", "b", rolled_back="b: expected entropy"))
+    assert (told[-1].version, told[-1].rolled_back) == ("a", "b: expected entropy")
+    assert made.rolled_back() == {"control": "b: expected entropy"}
+    assert made.models()[0].rolled_back
+    made.loaded("control", outcome("c", "a"))
+    assert made.rolled_back() == {}
 
 
 def test_a_restarted_actor_is_told_with_what_it_found() -> None:

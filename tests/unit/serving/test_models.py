@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from benchmarks.serving_rig import RandomModels
 from serving.config import ArmConfig
-from serving.models.lineage import lineage, newest_first
 from serving.models.loaded_model import LoadedModel
 from serving.models.swap import ModelSlot
 from serving.ranking.candidates import CandidateCounts
@@ -27,6 +26,7 @@ from springtide.contracts.tasks import TASKS
 from springtide.feature_join.online import UserFeatures
 from springtide.model.bundle import read_bundle, start_state
 from springtide.model.config import ModelConfig
+from springtide.model.lineage import lineage, newest_first
 from springtide.model.presets import preset
 
 NOW = 1_700_000_000_000
@@ -153,6 +153,24 @@ def test_a_model_of_another_world_is_refused(models: RandomModels, table: ItemTa
     outcome = slot.take(models.publish("delta"))
     assert "log odds" in outcome.refused
     assert slot.version == "minute-1.0"
+
+
+def test_a_step_back_is_taken_however_far_its_scores_are(models: RandomModels, table: ItemTable) -> None:
+    slot = slot_of(models, shift=0.5)
+    good = models.publish("base")
+    with torch.no_grad():
+        for name, parameter in models.network.named_parameters():
+            if name.endswith("bias"):
+                parameter.add_(5.0)
+    slot.take(models.publish("delta"))
+    ranker().rank([request()], table, {}, slot.current)
+    assert "log odds" in slot.take(good).refused
+    outcome = slot.take(msgspec.structs.replace(good, rolled_back="click: expected less entropy"))
+    assert (outcome.version, outcome.previous_version, outcome.refused) == ("minute-1.0", "minute-1.1", "")
+    assert outcome.rolled_back == "click: expected less entropy"
+    assert slot.version == "minute-1.0"
+    after = slot.take(models.publish("base"))
+    assert (after.version, after.rolled_back) == ("minute-2.0", "")
 
 
 @pytest.mark.parametrize("name", ["mmoe-esm2", "dupn"])

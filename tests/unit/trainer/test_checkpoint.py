@@ -11,13 +11,13 @@ from trainer.checkpoint import DIGEST, MANIFEST, CheckpointFolder
 from trainer.messages import SavedRank
 
 
-def save(checkpoints: CheckpointFolder, text: str) -> Path:
+def save(checkpoints: CheckpointFolder, text: str, pinned: tuple[int, ...] = ()) -> Path:
     beside = checkpoints.begin()
     (beside / "rank-0.safetensors").write_text(text)
     rank = SavedRank(
         file="rank-0.safetensors", size=len(text), sha256=hashlib.sha256(text.encode()).hexdigest(), state={"0": text}
     )
-    return checkpoints.commit(beside, [rank], {"text": text}, {})
+    return checkpoints.commit(beside, [rank], {"text": text}, {}, pinned)
 
 
 def newest_text(checkpoints: CheckpointFolder) -> str:
@@ -33,6 +33,18 @@ def test_the_newest_is_taken_and_the_oldest_go(tmp_path: Path) -> None:
     folders = [save(checkpoints, text) for text in ("one", "two", "three")]
     assert newest_text(checkpoints) == "three"
     assert [folder.exists() for folder in folders] == [False, True, True]
+
+
+def test_a_pinned_one_stays_and_is_found_while_it_is_whole(tmp_path: Path) -> None:
+    checkpoints = CheckpointFolder(tmp_path, 1)
+    for number in range(1, 4):
+        assert checkpoints.next_number == number
+        save(checkpoints, f"text {number}", pinned=(1,))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000001", "00000003"]
+    assert checkpoints.whole(1) == tmp_path / "00000001"
+    assert checkpoints.whole(2) is None
+    (tmp_path / "00000001" / "rank-0.safetensors").write_text("text 2")
+    assert checkpoints.whole(1) is None
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove", "manifest", "flip"])

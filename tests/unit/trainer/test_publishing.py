@@ -13,11 +13,11 @@ from springtide.model.config import ModelConfig
 from springtide.quality.task_quality import QualityReport, TaskQuality
 from springtide.runtime.config import LabelsConfig
 from trainer.config import TrainerConfig
-from trainer.guard import refusal
+from trainer.guard import harm, refusal
 from trainer.held_scores import Judged
 from trainer.messages import CallReport
 from trainer.progress import ChainProgress, Progress
-from trainer.publisher import newest_base_number, next_manifest, prune
+from trainer.publisher import newest_base_number, next_manifest, prune, withdraw
 
 HOUR = 3_600_000
 LABELS = LabelsConfig(
@@ -61,6 +61,28 @@ def test_scores_that_are_no_probabilities_are_only_asked_to_be_finite() -> None:
     assert "finite" in refusal({"cart": broken}, {"cart": 1.0}, config, probabilities=False)
 
 
+@pytest.mark.parametrize(
+    ("scores", "rivals", "harmful"),
+    [(0.1, 0.1, ""), (0.05, 0.1, ""), (0.3, 0.1, "entropy"), (0.1, 0.3, ""), (0.9, 0.9, ""), (0.3, 0.9, "")],
+)
+def test_harm_is_what_is_worse_than_a_rival_that_is_itself_within_bounds(
+    scores: float, rivals: float, harmful: str
+) -> None:
+    text = harm({"click": report(scores, 0.1)}, {"click": report(rivals, 0.1)}, "minute-3.0", TrainerConfig())
+    assert bool(text) is bool(harmful)
+    assert harmful in text
+    assert ("where minute-3.0 has" in text) is bool(harmful)
+
+
+def test_harm_needs_labels_and_minds_calibration() -> None:
+    few, good = report(0.9, 0.1, rows=1_000), report(0.1, 0.1)
+    assert harm({"click": few}, {"click": report(0.1, 0.1, rows=1_000)}, "m", TrainerConfig()) == ""
+    off = replace(good, calibration=3.1)
+    assert "calibration" in harm({"click": off}, {"click": good}, "m", TrainerConfig())
+    broken = replace(good, normalized_entropy=nan)
+    assert "entropy" in harm({"click": broken}, {"click": good}, "m", TrainerConfig())
+
+
 def test_versions_follow_their_parents() -> None:
     progress = ChainProgress(newest_ms=5)
 
@@ -85,6 +107,15 @@ def test_old_bases_go_with_their_deltas(tmp_path: Path) -> None:
     assert prune(tmp_path, "minute", 2) == ["minute-1.0", "minute-1.1"]
     assert newest_base_number(tmp_path, "minute") == 10
     assert newest_base_number(tmp_path, "daily") == 0
+
+
+def test_the_proven_version_stays_and_what_was_taken_back_goes(tmp_path: Path) -> None:
+    for version in ("minute-1.0", "minute-1.1", "minute-2.0", "minute-3.0", "minute-3.1", "minute-10.0"):
+        (tmp_path / "minute" / version).mkdir(parents=True)
+    assert prune(tmp_path, "minute", 2, proven="minute-1.1") == ["minute-2.0"]
+    assert withdraw(tmp_path, "minute", "minute-9.9") == []
+    assert withdraw(tmp_path, "minute", "minute-3.0") == ["minute-10.0", "minute-3.1"]
+    assert sorted(path.name for path in (tmp_path / "minute").iterdir()) == ["minute-1.0", "minute-1.1", "minute-3.0"]
 
 
 def test_progress_comes_back_as_it_was() -> None:

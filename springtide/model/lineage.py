@@ -7,6 +7,8 @@ import msgspec
 
 from springtide.contracts.bundle import MANIFEST, Manifest
 from springtide.contracts.errors import BundleError
+from springtide.model.bundle import apply_delta, read_bundle, start_state
+from springtide.model.state import ModelState
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -43,6 +45,19 @@ def lineage(chain_folder: Path, version: str, have: str = "") -> list[Path]:
         if manifest.kind == "base" or manifest.parent_version == have:
             return found[::-1]
         version, above = manifest.parent_version, manifest.sequence
+
+
+def read_version(chain_folder: Path, version: str) -> ModelState:
+    """Read a version whole: its base and every delta up to it, all verified.
+
+    Raises:
+        BundleError: something on the way is missing or damaged.
+    """
+    base, *deltas = lineage(chain_folder, version)
+    state = start_state(read_bundle(base))
+    for folder in deltas:
+        state = apply_delta(state, read_bundle(folder))
+    return state
 
 
 def newest_first(chain_folder: Path) -> Iterator[str]:
