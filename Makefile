@@ -7,9 +7,17 @@ LAYER ?= dev
 STAMP := $(VENV)/.installed-$(LAYER)
 ARGS ?=
 RESUME ?=
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
+
+# Folders of a tier's first half; the second is all others. Both should end at the same time. In `unit` everything that
+# imports torch is in the first: that import takes as long as a hundred tests, so one process is enough for it.
+FIRST_HALF.unit := benchmarks experiments model quality serving trainer
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# With ARGS="-k WORD" one half may have no such test, which pytest tells by 5.
+OR_NOTHING_CHOSEN := $(if $(ARGS),|| test $$? = 5)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test status lint types contracts unit contract integration e2e browser bench lock lock-jars schemas \
+.PHONY: help setup demo test status checks lint types contracts unit contract integration e2e browser bench lock lock-jars schemas \
         clean-state clean compose-test chromium
 
 help: ## Show this list.
@@ -31,7 +39,10 @@ demo: $(STAMP) ## Run the whole loop on this machine; ARGS="--days 2 --exit", RE
 status: $(STAMP) ## Tell what of the embedded stack runs.
 	@$(BIN)/springtide status
 
-test: lint types contracts unit contract integration e2e browser ## Lint, types, import contracts and every tier of tests.
+test: checks unit integration e2e browser ## Lint, types, import contracts and every tier of tests.
+
+checks: $(STAMP) # mypy fills one core, the others take turns on the other
+	@$(SIDE_BY_SIDE) types lint contracts contract
 
 lint: $(STAMP) ## Style.
 	@$(BIN)/ruff check .
@@ -43,8 +54,14 @@ types: $(STAMP) ## Types, strict.
 contracts: $(STAMP) ## Who may import whom.
 	@$(BIN)/lint-imports
 
-unit: $(STAMP) ## The fast tier, a process per core.
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --numprocesses=auto $(ARGS)
+unit: $(STAMP) ## The fast tier, in two halves side by side.
+	@$(SIDE_BY_SIDE) $@-first $@-second
+
+%-first: $(STAMP)
+	@$(PYTEST) $(FIRST_HALF.$*:%=tests/$*/%) $(ARGS) $(OR_NOTHING_CHOSEN)
+
+%-second: $(STAMP)
+	@$(PYTEST) tests/$* $(FIRST_HALF.$*:%=--ignore=tests/$*/%) $(ARGS) $(OR_NOTHING_CHOSEN)
 
 contract integration e2e: $(STAMP) ## One tier of tests.
 	@$(BIN)/python -m pytest tests/$@ $(ARGS)
@@ -58,9 +75,9 @@ chromium: ## Install Debian's Chromium for the browser tier, where it is missing
 browser: $(STAMP) chromium ## The page in a real browser.
 	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
-bench: $(STAMP) ## Every benchmark, quick; prints ratios.
-	@for name in $$(grep -l __main__ benchmarks/*.py | xargs -n1 basename | sed 's/\.py$$//'); do \
-	  $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
+bench: $(STAMP) ## Every benchmark that has a --quick, quick; prints ratios.
+	@for name in $$(grep -rl --include='*.py' '"--quick"' benchmarks | sort | sed 's/\.py$$//; s,/,.,g'); do \
+	  $(BIN)/python -m $$name --quick || exit 1; done
 
 compose-test: $(STAMP) ## docker compose up for real, and kill every service in turn (needs an engine).
 	@$(BIN)/python -m pytest tests/compose $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,17 @@ settings.register_profile("without_deadline", deadline=None)  # a busy machine i
 settings.load_profile("without_deadline")
 
 TIERS = ("unit", "contract", "integration", "e2e", "browser", "benchmark")
+
+
+def pytest_collection() -> None:
+    """Leave the garbage alone while modules are imported: torch alone makes a million objects, all of which stay."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Take what was imported out of every later search for garbage."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -49,8 +49,9 @@ class Ledger:
 
     def label_residual(self, waiting: Counter[Task]) -> dict[Task, int]:
         """Labels per task that are unaccounted for, given how many wait; all 0 when the books balance."""
+        count = self.labels.get  # a Counter is slow about what it has not seen
         return {
-            task: self.labels[task, "in"] - waiting[task] - sum(self.labels[task, outcome] for outcome in OUTCOMES)
+            task: count((task, "in"), 0) - waiting[task] - sum(count((task, outcome), 0) for outcome in OUTCOMES)
             for task in TASKS
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import msgspec
 import pytest
@@ -40,6 +41,13 @@ class Stored:
 
 
 def make_source(seed: int, *, days: int = 6, until_ms: int = 10 * DAY) -> Stored:
+    """Give a test lists of its own, to plant faults in."""
+    told = draw_source(seed, days, until_ms)
+    return Stored({number: list(log) for number, log in told.partitions.items()}, list(told.samples))
+
+
+@cache
+def draw_source(seed: int, days: int, until_ms: int) -> Stored:
     """Six bursts of slates a day apart in two partitions, disordered and repeated, with the rows that are right."""
     events = [
         event

@@ -17,6 +17,8 @@ Step = tuple[list[str], int]
 
 ids = st.lists(st.sampled_from([f"ü{number}" for number in range(9)] + [""]), max_size=8)
 steps = st.lists(st.tuples(ids, st.integers(0, 50)), max_size=25)
+SOME = settings(max_examples=40)
+"""Most examples hold dozens of admissions and evictions; the plain table is held against it in more ways besides."""
 
 
 def new_table(capacity: int = 5, admission_count: int = 2, expiry_ms: int = 60) -> IdTable:
@@ -90,6 +92,7 @@ def test_a_large_table_does_as_the_plain_one_and_frees_a_part_at_once() -> None:
 
 
 @given(steps)
+@SOME
 def test_rows_are_unique_within_capacity_and_never_the_fallback(history: list[Step]) -> None:
     table = new_table()
     play(table, history)
@@ -99,6 +102,7 @@ def test_rows_are_unique_within_capacity_and_never_the_fallback(history: list[St
 
 
 @given(steps)
+@SOME
 def test_equal_histories_give_equal_tables(history: list[Step]) -> None:
     one, two = new_table(), new_table()
     play(one, history)
@@ -109,6 +113,7 @@ def test_equal_histories_give_equal_tables(history: list[Step]) -> None:
 
 
 @given(steps, st.integers(1, 6))
+@SOME
 def test_journals_in_sequence_equal_the_map(history: list[Step], every: int) -> None:
     table, served = new_table(), IdMap({})
     for number, step in enumerate(history):
@@ -121,7 +126,7 @@ def test_journals_in_sequence_equal_the_map(history: list[Step], every: int) -> 
 
 
 @given(steps, steps)
-@settings(max_examples=50)
+@SOME
 def test_a_restored_table_goes_on_as_the_original(before: list[Step], after: list[Step]) -> None:
     table, restored = new_table(), new_table()
     play(table, before)
@@ -134,6 +139,7 @@ def test_a_restored_table_goes_on_as_the_original(before: list[Step], after: lis
 
 
 @given(steps)
+@SOME
 def test_every_row_that_changes_its_id_is_reset(history: list[Step]) -> None:
     table = new_table()
     owner: dict[int, str] = {}

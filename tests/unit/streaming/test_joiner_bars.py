@@ -100,23 +100,19 @@ def payloads(messages: list[Message]) -> Counter[bytes]:
 
 
 @pytest.mark.parametrize("features_until", ["final", "observed"])  # 1,000 streams in all
-@given(
-    seed=st.integers(0, 2**32),
-    order=st.integers(0, 2**32),
-    period=st.integers(1, 40),
-    variant=st.integers(0, len(SETTINGS) - 1),
-)
-@settings(max_examples=500, **CALM)
-def test_bar_01_rows_equal_the_batch_join(
-    seed: int, order: int, period: int, variant: int, features_until: FeaturesUntil
-) -> None:
-    labels = SETTINGS[variant]
-    events = make_events(seed, slates=3, users=2, refunds=True)
-    driver = run(disorder(events, order), labels, period=period, every_ms=6 * HOUR, features_until=features_until)
-    expected = batch_join(events, labels, corrections_carry_features=features_until == "final")
-    differences = compare(rows_of(driver.sent), expected)
-    assert not differences, f"seed {seed}, order {order}, variant {variant}: {differences}"
-    assert not differences.repeated
+def test_bar_01_rows_equal_the_batch_join(features_until: FeaturesUntil) -> None:
+    draw = random.Random(1)  # no Hypothesis: its own part of a stream takes as long as the joiner's
+    for number in range(500):
+        seed, order, period = draw.getrandbits(32), draw.getrandbits(32), draw.randint(1, 40)
+        variant = number % len(SETTINGS)
+        labels = SETTINGS[variant]
+        events = make_events(seed, slates=3, users=2, refunds=True)
+        driver = run(disorder(events, order), labels, period=period, every_ms=6 * HOUR, features_until=features_until)
+        expected = batch_join(events, labels, corrections_carry_features=features_until == "final")
+        differences = compare(rows_of(driver.sent), expected)
+        case = f"seed {seed}, order {order}, period {period}, variant {variant}"
+        assert not differences, f"{case}: {differences}"
+        assert not differences.repeated, case
 
 
 @given(seed=st.integers(0, 2**32), order=st.integers(0, 2**32))

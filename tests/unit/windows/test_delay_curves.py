@@ -30,7 +30,7 @@ RATE: dict[Task, float] = {"click": 0.3, "cart": 0.1, "purchase": 0.1}
 @cache
 def make_events(days: float, slates: int, *, until_days: float, seed: int = SEED) -> list[AnyEvent]:
     """Slates of five items over some days with labels by the simulator's law, as known after `until_days`."""
-    draw = np.random.default_rng(seed)
+    draw = random.Random(seed)
     events: list[AnyEvent] = []
     for number in range(slates):
         shown = START + int(draw.uniform(0, days * DAY))
@@ -43,7 +43,7 @@ def make_events(days: float, slates: int, *, until_days: float, seed: int = SEED
         )  # fmt: skip
         for item in range(5):
             for task, kind in KINDS.items():
-                if draw.uniform() < RATE[task]:
+                if draw.random() < RATE[task]:
                     time_ms = shown + int(delay_of(task, draw))
                     events.append(
                         kind(
@@ -57,14 +57,14 @@ def make_events(days: float, slates: int, *, until_days: float, seed: int = SEED
     return [*known, tick]
 
 
-def delay_of(task: Task, draw: np.random.Generator) -> float:
+def delay_of(task: Task, draw: random.Random) -> float:
     """Draw one delay by the law of simulator/delays.py: click, then cart, then one part of the purchase mixture."""
-    delay = draw.exponential(LAW.click_ms)
+    delay = draw.expovariate(1 / LAW.click_ms)
     if task == "cart":
-        delay += draw.exponential(LAW.cart_ms)
+        delay += draw.expovariate(1 / LAW.cart_ms)
     if task == "purchase":
-        delay += draw.exponential(LAW.purchase_ms[draw.choice(len(LAW.shares), p=LAW.shares)])
-    return float(delay)
+        delay += draw.expovariate(1 / draw.choices(LAW.purchase_ms, LAW.shares.tolist())[0])
+    return delay
 
 
 def true_share(task: Task, delay_ms: float) -> float:
