@@ -87,8 +87,9 @@ class Driver:
         if "minute" in self._config.chains and self._publication_due():
             self._publisher.publish("minute", self._minute_kind())
         due = self._days_due()
-        if due and (self._day_read(due[0]) or len(due) > 1):  # behind by days: no reading on, it would be replayed
-            self._learn_day(due[0])
+        for day in due:
+            if self._day_read(day) or len(due) > 1:  # behind by days: what is read on would be replayed after each
+                self._learn_day(day)
         if self._anchor_due():
             self._reanchor()
         if self._clock.monotonic() - self._saved >= self._config.checkpoint_every.total_seconds():
