@@ -15,6 +15,7 @@ from springtide.model.config import ModelConfig
 from springtide.model.golden import check_golden_scores, golden_scores
 from springtide.model.id_map import IdMap, Journal
 from springtide.model.state import ModelState, TableRows
+from trainer.failpoints import reach
 from trainer.guard import HarmfulUpdateError
 from trainer.judge import Judge
 from trainer.messages import Export
@@ -52,6 +53,7 @@ class BundleWriter:
         folder = self._root / manifest.chain / manifest.version
         shutil.rmtree(folder, ignore_errors=True)  # of a life that ended before it was announced
         written = write_bundle(folder, manifest, dense, tables, _ids(manifest.kind, exports[0]))
+        reach("bundle-written")
         try:
             state = self._read_back(folder, manifest.kind)
             figures = self._judge.admit(state) if self._judge else {}
@@ -61,6 +63,7 @@ class BundleWriter:
         self._published[manifest.chain] = state
         if self._judge:
             self._judge.published(state)
+        reach("bundle-admitted")
         return msgspec.structs.replace(written, metrics={**written.metrics, **figures})
 
     def _whole_tables(self, manifest: Manifest, tables: Mapping[str, TableRows]) -> dict[str, Tensor]:

@@ -26,11 +26,15 @@ from springtide.model.inputs import FEATURES, RawColumns, columns_from_samples, 
 from springtide.model.level import HOURS, evidence
 from springtide.model.targets import FINAL, WHOLE, Targets, targets_from_samples
 from springtide.runtime.settings import milliseconds
+from trainer.failpoints import reach
 from trainer.objective import Objective, StepCounts, Taught
 from trainer.observations import Announcement, observe_all, summarize
 from trainer.process_group import gather_messages, sum_over_ranks, union_of_masks
 from trainer.sharded import ShardedNetwork, Tensors
 from trainer.task_weighting import make_weighting
+
+_CLOCK = "clock"
+"""In a state: steps learned so far, and the hour up to which ids have expired."""
 
 Floats = NDArray[np.float32]
 Mode = Literal["learn", "score"]
@@ -102,6 +106,7 @@ class ChainModel:
         }
         self._touched = {table: torch.zeros(config.capacities[table], dtype=torch.uint8) for table in TABLES}
         self._expired_hour = 0
+        self._learned_steps = 0
 
     def run(self, batches: Sequence[Sequence[Sample]], mode: Mode, arrived_KT: Tensor, exhausted: bool) -> Outcome:
         """Score this rank's batches and, in mode `learn`, learn each right after; every rank calls it together.
@@ -164,6 +169,7 @@ class ChainModel:
             state |= {f"ids.{table}.{part}": torch.from_numpy(array) for part, array in ids.to_arrays().items()}
         if self._arrival is not None:
             state |= {f"arrival.{name}": tensor.clone() for name, tensor in self._arrival.state_dict().items()}
+        state[_CLOCK] = torch.tensor([self._learned_steps, self._expired_hour])
         return state
 
     def load_local_state(self, state: Tensors) -> None:
@@ -184,6 +190,8 @@ class ChainModel:
             )
             ids.take_journal()
             self._touched[table].zero_()
+        clock = state.get(_CLOCK, torch.zeros(2))  # releases before had none
+        self._learned_steps, self._expired_hour = int(clock[0]), int(clock[1])
 
     def _arrived(self, mine: Taught | None, arrived_T: Tensor) -> Tensor:
         """Return F of each row, (B, T), or the delay curve's (T,) where it is that for all."""
@@ -230,6 +238,10 @@ class ChainModel:
     ) -> Floats:
         """Run one step, on table rows per feature; returns this rank's probabilities (N, T)."""
         batch = self._batch(mine, rows, mode)
+        if mode == "learn":  # what is noise on purpose is drawn by the step, so that a resumed run draws the same
+            reach("stepping")
+            self._learned_steps += 1
+            torch.manual_seed(self.config.seed + self._learned_steps)
         with torch.set_grad_enabled(mode == "learn"):
             output = self.network.forward(batch, learning=mode == "learn")
         p_BT = output.logp_BT.detach().exp()

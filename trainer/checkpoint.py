@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from springtide.contracts.errors import StateError
+from trainer.failpoints import reach
 from trainer.messages import SavedRank
 
 MANIFEST: Final = "checkpoint.json"
@@ -49,11 +50,20 @@ class CheckpointFolder:
         folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self) -> Path:
-        """Return an empty folder to write the ranks' files into; left-overs of a killed attempt go."""
+        """Return an empty folder to write the ranks' files into; left-overs of a killed attempt go.
+
+        Raises:
+            StateError: the disk has no room for it.
+        """
         for torn in self._folder.glob(".writing-*"):
             shutil.rmtree(torn)
         beside = self._folder / f".writing-{self.next_number:08d}"
-        beside.mkdir()
+        try:
+            beside.mkdir()
+        except OSError as error:
+            raise StateError(
+                f"checkpoint: expected room for {beside.name}, got {error.strerror}; free some, the one before stays"
+            ) from error
         return beside
 
     def commit(
@@ -83,7 +93,9 @@ class CheckpointFolder:
         write_synced(beside / DIGEST, hashlib.sha256(content).hexdigest().encode())
         _sync(beside)
         final = self._folder / f"{number:08d}"
+        reach("checkpoint-written")
         beside.rename(final)
+        reach("checkpoint-renamed")
         _sync(self._folder)
         for old in self._numbered()[: -self._kept]:
             if int(old.name) not in pinned:

@@ -85,8 +85,8 @@ class ClosedSlates:
     def to_arrays(self) -> dict[str, NDArray[np.uint8]]:
         """Return everything as one array of bytes."""
         stored = _Stored(
-            [sample for hour in self._open.values() for sample in hour.values()],
-            [slate for hour in self._closed.values() for slate in hour.values()],
+            [hour[request] for _, hour in sorted(self._open.items()) for request in sorted(hour)],
+            [hour[request] for _, hour in sorted(self._closed.items()) for request in sorted(hour)],
         )
         return {"slates": np.frombuffer(msgspec.json.encode(stored), np.uint8).copy()}
 
@@ -104,6 +104,8 @@ class ClosedSlates:
 
     def _draw(self, hour: int, request: str) -> bool:
         """Tell whether the request is among the hour's chosen, and let the one go that it pushes out."""
+        if not self._per_hour:
+            return False
         if hour not in self._drawn:
             self._drawn[hour] = []
             self._forget()

@@ -24,6 +24,7 @@ from springtide.runtime.reports import Reporter
 from springtide.runtime.settings import milliseconds
 from trainer.checkpoint import CheckpointFolder
 from trainer.config import TrainerConfig
+from trainer.failpoints import reach
 from trainer.gauges import Gauges, figures
 from trainer.guard import HarmfulUpdateError, refusal
 from trainer.judge import Trial
@@ -33,7 +34,8 @@ from trainer.publisher import announcement, next_manifest, prune, withdraw
 _log = logging.getLogger(__name__)
 
 GUARD_WINDOW_MS = 3 * HOUR_MS
-"""Event time of the rows, scored before they were learned, that a minute bundle is judged by."""
+"""Least event time of the rows, scored before they were learned, that a minute bundle is judged by; all that it has
+learned since the last one are among them."""
 
 _rolled_back = Counter(
     metric_names.BUNDLES_ROLLED_BACK.removesuffix("_total"), "Versions that were served and taken back.", ["chain"]
@@ -137,7 +139,7 @@ class GuardedPublisher:
                 continue
             if update.rolled_back:
                 withdraw(self.root, chain, update.version)
-            self.announcer.announce(update)
+            self._announce(update)
 
     def _next(self, chain: str, kind: Kind, watermark_ms: int) -> Manifest:
         return next_manifest(
@@ -162,6 +164,7 @@ class GuardedPublisher:
         # a day's base is judged on rows before the day, which the base before it has learned as well
         before_ms = watermark_ms - DAY_MS if chain == "daily" else None
         reason: str = self.ranks.call_first("judge", trial, "closed_window", before_ms)
+        reach("judged")
         return reason
 
     def _refusal(self, chain: str) -> str:
@@ -172,10 +175,9 @@ class GuardedPublisher:
             task: 1.0 if isnan(share) else share for task, share in zip(TASKS, self.arrived()[0], strict=True)
         }
         closed = [task for task in TASKS if self.labels.attribution[task] <= self.labels.observed_age]
+        window_ms = max(GUARD_WINDOW_MS, milliseconds(self.config.delta_every))
         reports: dict[str, QualityReport] = {
-            task: self.progress.quality(
-                chain, task, "matured" if task in closed else "observed", GUARD_WINDOW_MS
-            ).report()
+            task: self.progress.quality(chain, task, "matured" if task in closed else "observed", window_ms).report()
             for task in TASKS
         }
         return refusal(reports, arrived, self.config, probabilities=not self.model.sample_weighting)
@@ -197,10 +199,11 @@ class GuardedPublisher:
         progress.good_ms = max(progress.newest_ms, watermark_ms)
         progress.served_checkpoint = self.checkpoints.next_number
         judged = any("/closed_" in name for name in manifest.metrics)
-        if manifest.kind == "base" and (judged or not progress.proven):
-            progress.proven, progress.proven_checkpoint = manifest.version, progress.served_checkpoint
+        if not progress.proven or (judged and progress.good_ms - progress.proven_ms >= DAY_MS):
+            progress.proven, progress.proven_ms = manifest.version, progress.good_ms
+            progress.proven_checkpoint = progress.served_checkpoint
         self.save()
-        self.announcer.announce(update)
+        self._announce(update)
         self.gauges.published(chain, manifest.kind)
         self.reporter.mark("publish", manifest.version, progress.newest_ms)
         self.health.update(guard={**self.health.snapshot().get("guard", {}), chain: ""})
@@ -219,7 +222,7 @@ class GuardedPublisher:
         self.gauges.refused(refused.chain)
         _log.error("%s refused: %s", refused.version, refused.refused)
         self._note("refused", refused, refused.refused)
-        self.announcer.announce(refused)
+        self._announce(refused)
 
     def _roll_back(self, chain: str, reason: str) -> None:
         """Let the proven version be served again, and the chain go on from it."""
@@ -241,7 +244,7 @@ class GuardedPublisher:
         _log.error("%s served again: %s", manifest.version, told)
         _rolled_back.labels(chain).inc()
         self._note("rollback", update, told)
-        self.announcer.announce(update)
+        self._announce(update)
         withdraw(self.root, chain, manifest.version)
 
     def _go_back(self, chain: str, checkpoint: int, rows: int) -> None:
@@ -254,6 +257,11 @@ class GuardedPublisher:
         _log.warning("%s: %d rows unlearned", chain, progress.rows - rows)
         _unlearned.labels(chain).inc(max(0, progress.rows - rows))
         progress.rows = rows
+
+    def _announce(self, update: ModelUpdate) -> None:
+        reach("announcing")
+        self.announcer.announce(update)
+        reach("announced")
 
     def _note(self, kind: str, update: ModelUpdate, reason: str) -> None:
         self.reporter.mark(kind, f"{update.version}: {reason}", self.progress.chain(update.chain).newest_ms)

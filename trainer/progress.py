@@ -43,7 +43,10 @@ class ChainProgress(msgspec.Struct, kw_only=True):
     served_checkpoint: int = 0
     """Number of the checkpoint that holds the model as it is served; 0: none is known."""
     proven: str = ""
-    """Version that the guard trusts: the last base that it could judge, or the first one ever."""
+    """Version that the guard trusts: the first one ever, and then, a day of event time after it or later, the next
+    that it could judge."""
+    proven_ms: int = 0
+    """Newest impression of the proven version."""
     proven_checkpoint: int = 0
     """Number of the checkpoint that holds it."""
 

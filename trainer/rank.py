@@ -21,6 +21,7 @@ from trainer.closed_slates import decode_slates, encode_slates
 from trainer.day_rows import DayReader, DayRows
 from trainer.days import day_end_ms
 from trainer.export import export_part
+from trainer.failpoints import reach
 from trainer.held_scores import join_judged, judge_now
 from trainer.judge import Judge, Trial
 from trainer.live_feed import Intake, LiveFeed
@@ -75,6 +76,7 @@ class Rank:
     def live(self, arrived_KT: Sequence[Sequence[float]]) -> CallReport:
         """Read on; the minute chain, if it runs, scores and learns the fast rows."""
         intake = self._read_live()
+        reach("read")
         batches = list(pack(intake.fast, self._config.batch_rows)) if "minute" in self._chains else []
         report = CallReport()
         if "minute" in self._chains:
@@ -168,10 +170,13 @@ class Rank:
     def restore(self, chain: str, checkpoint: Path) -> None:
         """Let a chain's model be again what it was at a checkpoint; what was read since stays read."""
         load_chain(checkpoint, chain, self._chains[chain])
+        reach("restored")
 
     def export(self, chain: str, kind: Kind) -> Export:
         """Return this rank's part of a bundle, and begin a new delta."""
-        return export_part(self._chains[chain], kind, first=self._first)
+        part = export_part(self._chains[chain], kind, first=self._first)
+        reach("exported")
+        return part
 
     def write_bundle(self, manifest: Manifest, *exports: Export) -> Manifest:
         """Write a bundle of all ranks' parts and read it back as serving will; rank 0 alone.
@@ -192,10 +197,11 @@ class Rank:
     def _read_live(self) -> Intake:
         """Read until a batch is full or the wait is over."""
         deadline = time.monotonic() + self._config.wait.total_seconds()
+        most = min(LARGEST_READ, self._config.batch_rows)  # more than a batch, for a message is several rows
         whole = Intake()
         while True:
             left_ms = max(0, round((deadline - time.monotonic()) * 1000))
-            intake = self._feed.read(LARGEST_READ, left_ms)
+            intake = self._feed.read(most, left_ms)
             whole.add(intake)
             rows = sum(len(sample.item_ids) for sample in whole.fast)
             full = rows >= self._config.batch_rows or sum(whole.slates.values()) >= LARGEST_READ

@@ -17,6 +17,7 @@ from torch import Tensor
 from springtide.contracts.errors import StateError
 from trainer.chain_model import ChainModel
 from trainer.checkpoint import read_manifest, write_synced
+from trainer.failpoints import reach
 from trainer.live_feed import LiveFeed
 from trainer.messages import SavedRank
 
@@ -46,6 +47,7 @@ def save_rank(folder: Path, rank: int, chains: Mapping[str, ChainModel], feed: L
     content: bytes = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
     file = f"rank-{rank}.safetensors"
     write_synced(folder / file, content)
+    reach("rank-saved")
     return SavedRank(file=file, size=len(content), sha256=hashlib.sha256(content).hexdigest(), state=_partitions(feed))
 
 

@@ -57,14 +57,13 @@ def write_bundle(
         The manifest as written.
 
     Raises:
-        BundleError: the folder exists.
+        BundleError: the folder exists, or the disk has no room for it; then nothing of it is left.
     """
     if folder.exists():
         raise BundleError(f"{folder.name}: expected a new version, got one that exists; choose the next version")
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.parent / f".{folder.name}.writing"
     shutil.rmtree(beside, ignore_errors=True)  # a torn attempt of an earlier life
-    beside.mkdir()
     contents = {
         DENSE: _serialize(dense),
         TABLES: _serialize(
@@ -78,18 +77,22 @@ def write_bundle(
             }
         ),
     }
-    entries = []
-    for name, content in contents.items():
-        _write_synced(beside / name, content)
-        entries.append(FileEntry(name=name, size=len(content), sha256=hashlib.sha256(content).hexdigest()))
     shapes = manifest.tables or {
         name: TableEntry(rows=len(part.vectors), dim=part.vectors.shape[1]) for name, part in tables.items()
     }
+    entries = [
+        FileEntry(name=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+        for name, content in contents.items()
+    ]
     written = msgspec.structs.replace(manifest, files=entries, tables=shapes)
-    _write_synced(beside / MANIFEST, msgspec.json.encode(written))
-    _sync_folder(beside)
-    beside.rename(folder)
-    _sync_folder(folder.parent)
+    contents[MANIFEST] = msgspec.json.encode(written)
+    try:
+        _write_whole(beside, folder, contents)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise BundleError(
+            f"{folder.name}: expected room for it, got {error.strerror}; free some, the version before goes on"
+        ) from error
     return written
 
 
@@ -269,6 +272,16 @@ def _read(path: Path) -> bytes:
 def _serialize(tensors: Mapping[str, Tensor]) -> bytes:
     content: bytes = safetensors.torch.save({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
     return content
+
+
+def _write_whole(beside: Path, folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write the files in order, and only then let the folder appear."""
+    beside.mkdir()
+    for name, content in contents.items():
+        _write_synced(beside / name, content)
+    _sync_folder(beside)
+    beside.rename(folder)
+    _sync_folder(folder.parent)
 
 
 def _write_synced(path: Path, content: bytes) -> None:

@@ -1,16 +1,14 @@
-"""Named points at which a test can let the process die as if by SIGKILL.
-
-`SPRINGTIDE_FAILPOINT=NAME:HIT` ends the process the HIT-th time that it reaches NAME; without the variable a point is
-a call of an empty function. `POINTS` lists the names, in the order of streaming/core.py's protocol.
-"""
+"""Where a test can let a worker die as if by SIGKILL, in the order of streaming/core.py's protocol."""
 
 import os
 from collections.abc import Callable
 from typing import Final
 
-VARIABLE: Final = "SPRINGTIDE_FAILPOINT"
-EXIT_CODE: Final = 86
-"""Of a process that ended at its point; no cause of springtide.contracts.errors has it."""
+from springtide.runtime import failpoints
+from springtide.runtime.failpoints import EXIT_CODE, VARIABLE
+
+__all__ = ["EXIT_CODE", "POINTS", "VARIABLE", "make", "reach"]
+
 POINTS: Final = (
     "recovering",  # some of the changelog is read
     "recovered",
@@ -29,33 +27,8 @@ POINTS: Final = (
 
 
 def make(setting: str) -> Callable[[str], None]:
-    """Make the function that every point calls.
-
-    Args:
-        setting: `NAME:HIT`, or empty.
-
-    Raises:
-        ValueError: no such point, or no number.
-    """
-    if not setting:
-        return _pass
-    name, _, hit = setting.partition(":")
-    if name not in POINTS or not hit.isdigit() or hit == "0":
-        raise ValueError(f"{VARIABLE}: expected NAME:HIT with a name of {', '.join(POINTS)}, got {setting!r}; mend it")
-    left = int(hit)
-
-    def count(reached: str) -> None:
-        nonlocal left
-        if reached == name:
-            left -= 1
-            if left == 0:
-                os._exit(EXIT_CODE)
-
-    return count
-
-
-def _pass(_name: str) -> None:
-    pass
+    """Make the function that every point calls; see springtide/runtime/failpoints.py."""
+    return failpoints.make(setting, POINTS)
 
 
 reach: Final = make(os.environ.get(VARIABLE, ""))

@@ -14,7 +14,7 @@ from torch.multiprocessing.spawn import spawn
 
 from springtide.model.config import ModelConfig
 from springtide.model.level import HOURS
-from tests.integration.trainer.conftest import World
+from tests.builders.sample_world import World
 from trainer.chain_model import ChainModel
 from trainer.messages import Meeting
 from trainer.packing import pack

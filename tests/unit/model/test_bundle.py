@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import resource
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -247,6 +248,17 @@ def test_a_version_is_never_overwritten(chain: list[Path], trainer: FakeTrainer)
     trainer.sequence = 0
     with pytest.raises(BundleError, match="exists"):
         trainer.publish()
+
+
+def test_a_full_disk_is_told_of_and_leaves_nothing(trainer: FakeTrainer) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, limits[1]))
+    try:
+        with pytest.raises(BundleError, match="minute-0.0: expected room"):
+            trainer.publish()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(trainer.root.iterdir()) == []
 
 
 def test_a_torn_attempt_is_invisible_and_does_not_block(trainer: FakeTrainer) -> None:

@@ -66,8 +66,8 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str, caplog
     assert "taking the one before" in caplog.text
 
 
-@pytest.mark.parametrize("name", [MANIFEST, DIGEST])
-def test_any_flipped_bit_of_the_manifest_is_found(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", [MANIFEST, DIGEST, "rank-0.safetensors"])
+def test_any_flipped_bit_is_found(tmp_path: Path, name: str) -> None:
     checkpoints = CheckpointFolder(tmp_path, 3)
     save(checkpoints, "good")
     path = save(checkpoints, "later") / name

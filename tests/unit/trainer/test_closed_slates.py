@@ -50,6 +50,13 @@ def test_what_was_never_observed_or_has_no_features_is_passed_over(sample: Make)
     assert requests(slates) == ["c"]
 
 
+def test_nothing_is_kept_where_nothing_is_asked_for(sample: Make) -> None:
+    slates = ClosedSlates(0, 99 * HOUR)
+    slates.note(observed(sample, "a"))
+    slates.close(sample("a", "final", features=FEATURES))
+    assert slates.window(99 * HOUR) == []
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_draw_depends_on_no_order_and_no_repetition(sample: Make, seed: int) -> None:
     rows = [observed(sample, f"r{number}", number % 3) for number in range(60)]

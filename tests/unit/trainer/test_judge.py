@@ -39,7 +39,7 @@ def slates(sample: Callable[..., Any]) -> list[ClosedSlate]:
     """A slate in four with a label of every task on its first item."""
     found = []
     for number in range(200):
-        labels = {task: [int(number % 4 == 0), 0] for task in TASKS}
+        labels: dict[str, list[int]] = {task: [int(number % 4 == 0), 0] for task in TASKS}
         found.append(ClosedSlate(sample=sample(f"r{number}", features=FEATURES, labels=labels), labels=labels))
     return found
 
