@@ -46,6 +46,11 @@ class TrainerConfig:
     """A day is complete when each partition holds a final row this much later than the day's end."""
     daily_features: str = "feast"
     """Features of final rows: `feast` joins those of the impression's moment, `logged` takes what serving used."""
+    archive: str = "archive"
+    """Where the daily chain keeps the final rows that it learned, for `springtide train`: a folder, beneath
+    process.state_folder unless absolute, or a URL that fsspec reads; empty keeps none."""
+    archive_kept: timedelta = timedelta(0)
+    """Event time for which archived days are kept; 0 keeps all."""
     daily_epochs: int = 1
     """Passes over a day's final rows in the daily chain."""
     quality_window: timedelta = timedelta(days=1)

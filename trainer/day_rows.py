@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 
 from springtide.contracts.samples import Sample
+from trainer.archive import Archive, ArchivedPart
 from trainer.config import TrainerConfig
 from trainer.days import day_of
 from trainer.live_feed import LiveFeed
@@ -25,6 +27,12 @@ class DayRows:
     day: int
     samples: list[Sample]
     report: DayReport
+    partitions: dict[str, int]
+    """Partition of `samples` that each request lies in."""
+
+    def of_partition(self, partition: int) -> list[Sample]:
+        """Return one partition's slates."""
+        return [sample for sample in self.samples if self.partitions[sample.request_id] == partition]
 
 
 class DayReader:
@@ -36,7 +44,7 @@ class DayReader:
 
     def read(self, day: int, feed: LiveFeed) -> DayRows:
         """Return every final row of the day in the partitions of the feed."""
-        finals, repeated = _finals(day, feed)
+        finals, partitions, repeated = _finals(day, feed)
         logged = _logged(day, feed, set(finals))
         samples = []
         for request, final in finals.items():
@@ -56,7 +64,7 @@ class DayReader:
         if self._config.daily_features == "feast" and samples:
             samples, skew = self._join(samples)
             report = dataclasses.replace(report, skew=skew)
-        return DayRows(day=day, samples=samples, report=report)
+        return DayRows(day=day, samples=samples, report=report, partitions=partitions)
 
     def _join(self, samples: list[Sample]) -> tuple[list[Sample], dict[str, Any]]:
         from trainer.moment_features import MomentFeatures
@@ -67,15 +75,35 @@ class DayReader:
         return joined
 
 
-def _finals(day: int, feed: LiveFeed) -> tuple[dict[str, Sample], int]:
-    """Return the day's final rows by request, and how many were repeats."""
+def archived_day(archive: Archive, day: int, parts: Sequence[ArchivedPart]) -> DayRows:
+    """Return a day as `DayReader.read` gave it before these parts were archived.
+
+    Raises:
+        StateError: a part is missing or damaged.
+    """
+    partitions: dict[str, int] = {}
+    samples: list[Sample] = []
+    for part in parts:
+        found = archive.read_part(day, part)
+        samples += found
+        partitions |= dict.fromkeys((sample.request_id for sample in found), part.partition)
+    rows = sum(part.rows for part in parts)
+    report = DayReport(slates=len(samples), rows=rows, without_logged=0, repeated=0, skew={})
+    return DayRows(day=day, samples=samples, report=report, partitions=partitions)
+
+
+def _finals(day: int, feed: LiveFeed) -> tuple[dict[str, Sample], dict[str, int], int]:
+    """Return the day's final rows by request, the partition of each, and how many were repeats."""
     finals: dict[str, Sample] = {}
+    partitions: dict[str, int] = {}
     repeated = 0
-    for sample in feed.source.read(_spans(day, "final", feed)):
-        if sample.phase == "final" and day_of(sample.impression_time_ms) == day:
-            repeated += sample.request_id in finals
-            finals[sample.request_id] = sample
-    return finals, repeated
+    for partition, span in sorted(_spans(day, "final", feed).items()):
+        for sample in feed.source.read({partition: span}):
+            if sample.phase == "final" and day_of(sample.impression_time_ms) == day:
+                repeated += sample.request_id in finals
+                finals[sample.request_id] = sample
+                partitions[sample.request_id] = partition
+    return finals, partitions, repeated
 
 
 def _logged(day: int, feed: LiveFeed, requests: set[str]) -> dict[str, list[Sample]]:

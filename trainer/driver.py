@@ -23,21 +23,26 @@ from springtide.runtime.config import BundlesConfig, LabelsConfig
 from springtide.runtime.kafka import wait_for_topics
 from springtide.runtime.settings import milliseconds
 from trainer.announcer import Announcer
+from trainer.archive import Archive, archive_root
 from trainer.checkpoint import CheckpointFolder
 from trainer.config import TrainerConfig
-from trainer.days import Cadence, complete_day, day_end_ms, day_of
+from trainer.day_lesson import day_lesson
+from trainer.days import Cadence, complete_day, day_end_ms, day_of, day_text
 from trainer.gauges import Gauges, figures
 from trainer.guard import refusal
 from trainer.messages import CallReport, DayReport, RankSetup
 from trainer.progress import Progress
 from trainer.publisher import announcement, newest_base_number, next_manifest, prune
 from trainer.rank_group import RankGroup
-from trainer.status import day_text, status_line
+from trainer.status import status_line
 
 _log = logging.getLogger(__name__)
 
 GUARD_WINDOW_MS = 3 * HOUR_MS
 """Event time of the rows that the guard judges by."""
+
+
+_DOING = {"score": "scoring", "learn": "learning"}
 
 
 class Driver:
@@ -53,6 +58,8 @@ class Driver:
         bundles: BundlesConfig = runtime.sections["bundles"]
         self._root = bundles.root(runtime.process.state_folder)
         self._folder = runtime.process.state_folder / "trainer"
+        root = archive_root(self._config.archive, runtime.process.state_folder)
+        self._archive = Archive(root, milliseconds(self._config.archive_kept)) if root else None
         self._clock, self._gauges = clock or SystemClock(), gauges
         self._checkpoints = CheckpointFolder(self._folder / "checkpoints", self._config.checkpoints_kept)
         self._progress = Progress.new(self._config.chains, self._labels, self._config.quality_window)
@@ -150,13 +157,17 @@ class Driver:
         self._status(f"daily: reading {day_text(day)}")
         reports: list[DayReport] = self._group.call("open_day", day)
         self._write_skew(day, reports)
-        self._group.call("order_day", None)
-        self._progress.judge("daily", self._all_rows("daily", "score", f"daily: scoring {day_text(day)}").judged)
-        for epoch in range(self._config.daily_epochs):
-            self._group.call("order_day", epoch)
-            learned = self._all_rows("daily", "learn", f"daily: learning {day_text(day)}")
+        if self._archive is not None:
+            parts = [part for report in reports for part in report.archived]
+            self._archive.close_day(day, self._config.daily_features, parts)
+        scored, *epochs = day_lesson(
+            self._group,
+            self._config.daily_epochs,
+            lambda mode: self._all_rows("daily", mode, f"daily: {_DOING[mode]} {day_text(day)}"),
+        )
+        self._progress.judge("daily", scored.judged)
+        for learned in epochs:
             self._learned("daily", learned)
-        self._group.call("close_day")
         self._progress.counts.last_day = day
         self._publish("daily", "base", watermark_ms=day_end_ms(day))
         self._runtime.reporter.mark("day", f"daily base of {day_text(day)}", day_end_ms(day))
@@ -303,6 +314,7 @@ class Driver:
                 labels=self._labels,
                 bundles_root=self._root,
                 feast_folder=self._runtime.process.state_folder / FEAST_FOLDER,
+                archive=self._archive.root if self._archive else "",
                 scores_folder=self._folder / "scores" if self._config.keep_scores else None,
                 offsets={partition: 0 for partition in partitions if partition % self._config.ranks == rank},
             )

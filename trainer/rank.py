@@ -1,5 +1,6 @@
 """One rank: its partitions of `samples`, and its part of each chain's model. Runs as a Ray actor, knows no Ray."""
 
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -15,9 +16,10 @@ from springtide.contracts.topics import DAY_MS
 from springtide.model.delayed.phases import PHASES, Method
 from springtide.model.targets import CLOSED
 from springtide.runtime.settings import milliseconds
+from trainer.archive import Archive, ArchivedPart
 from trainer.bundle_writer import BundleWriter
 from trainer.chain_model import ChainModel, Mode, ScoredBatch
-from trainer.day_rows import DayReader, DayRows
+from trainer.day_rows import DayReader, DayRows, archived_day
 from trainer.days import day_end_ms
 from trainer.export import export_part
 from trainer.held_scores import join_judged, judge_now
@@ -44,6 +46,7 @@ class Rank:
         self._phases = PHASES[self._methods["minute"]]
         self._feed = LiveFeed(SampleSource(setup.kafka, dict(setup.offsets)), keep_ms, self._phases)
         self._days = DayReader(self._config, setup.feast_folder)
+        self._archive = Archive(setup.archive) if setup.archive else None
         self._day: DayRows | None = None
         self._rows: Iterator[Sample] = iter(())
         self._idle = False
@@ -100,9 +103,20 @@ class Rank:
         return self._feed.source.lag()
 
     def open_day(self, day: int) -> DayReport:
-        """Read the day's final rows of the partitions owned, and give them their features."""
-        self._day = self._days.read(day, self._feed)
-        return self._day.report
+        """Read the day's final rows of the partitions owned, give them their features, and archive them."""
+        self._day = rows = self._days.read(day, self._feed)
+        if self._archive is None:
+            return rows.report
+        parts = [self._archive.write_part(day, each, rows.of_partition(each)) for each in self._feed.source.offsets]
+        return dataclasses.replace(rows.report, archived=parts)
+
+    def open_archived_day(self, day: int, parts: Sequence[ArchivedPart]) -> DayReport:
+        """Take the day's final rows from the archive, of the partitions that this rank would own."""
+        if self._archive is None:
+            raise StateError("trainer: expected an archive, got none; set trainer.archive")
+        own = [part for part in parts if part.partition % self._config.ranks == torch.distributed.get_rank()]
+        self._day = rows = archived_day(self._archive, day, own)
+        return rows.report
 
     def order_day(self, epoch: int | None) -> None:
         """Put the day's rows in line: in event time to be scored (no epoch), else shuffled for that epoch."""
