@@ -120,6 +120,7 @@ class Backfill:
         progress.rows += sum(sum(learned.rows.values()) for learned in epochs)
         progress.newest_ms = max(progress.newest_ms, *(learned.newest_ms for learned in epochs))
         self._progress.counts.last_day = archived.day
+        self._progress.counts.learned_days += 1
         metrics = self._metrics()
         manifest = next_manifest(
             CHAIN, "base", progress, preset=self._config.preset, model=self._model, offsets={},

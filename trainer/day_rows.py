@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -75,8 +76,14 @@ class DayReader:
         return joined
 
 
-def archived_day(archive: Archive, day: int, parts: Sequence[ArchivedPart]) -> DayRows:
+def archived_day(archive: Archive, day: int, parts: Sequence[ArchivedPart], share: float = 1.0) -> DayRows:
     """Return a day as `DayReader.read` gave it before these parts were archived.
+
+    Args:
+        archive: holds the day.
+        day: its number.
+        parts: of the day that are wanted.
+        share: of their slates, 0 to 1, chosen by a hash of row ids; 1: all.
 
     Raises:
         StateError: a part is missing or damaged.
@@ -84,10 +91,10 @@ def archived_day(archive: Archive, day: int, parts: Sequence[ArchivedPart]) -> D
     partitions: dict[str, int] = {}
     samples: list[Sample] = []
     for part in parts:
-        found = archive.read_part(day, part)
+        found = [row for row in archive.read_part(day, part) if crc32(row.row_id.encode()) < share * 2**32]
         samples += found
         partitions |= dict.fromkeys((sample.request_id for sample in found), part.partition)
-    rows = sum(part.rows for part in parts)
+    rows = sum(len(sample.item_ids) for sample in samples)
     report = DayReport(slates=len(samples), rows=rows, without_logged=0, repeated=0, skew={})
     return DayRows(day=day, samples=samples, report=report, partitions=partitions)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from springtide.contracts.bundle import Kind, Manifest
-from springtide.contracts.errors import BundleError, ConfigError
+from springtide.contracts.errors import BundleError, ConfigError, StateError
 from springtide.contracts.features import FEAST_FOLDER
 from springtide.contracts.tasks import TASKS
 from springtide.contracts.topics import DEAD_LETTER, HOUR_MS, MODEL_UPDATES, SAMPLES
@@ -28,6 +28,7 @@ from trainer.checkpoint import CheckpointFolder
 from trainer.config import TrainerConfig
 from trainer.day_lesson import day_lesson
 from trainer.days import Cadence, complete_day, day_end_ms, day_of, day_text
+from trainer.forgetting import score_old_day, watched, watched_day
 from trainer.gauges import Gauges, figures
 from trainer.guard import refusal
 from trainer.messages import CallReport, DayReport, RankSetup
@@ -174,6 +175,29 @@ class Driver:
         rows = sum(report.rows for report in reports)
         _log.info("%s: %d final rows learned in %.1f s", day_text(day), rows, time.monotonic() - begun)
         self._group.call("forget_before", day + 1)
+        self._look_back(day)
+
+    def _look_back(self, day: int) -> None:
+        """Score an old day by the base that has just learned `day`; what cannot be read stops nothing."""
+        counts = self._progress.counts
+        counts.learned_days += 1
+        watch = watched_day(counts.old_day, day, counts.learned_days, self._config.forgetting_day)
+        if self._archive is None or watch is None:
+            return
+        name = day_text(watch)
+        try:
+            found = score_old_day(
+                self._group, self._archive, watch, self._config.forgetting_rows,
+                lambda mode: self._all_rows("daily", mode, f"daily: looking back at {name}"),
+            )  # fmt: skip
+        except StateError as error:
+            _log.warning("no look back: %s", error)
+            return
+        counts.old_day = watched(counts.old_day, watch, found)
+        self._gauges.old_day(counts.old_day)
+        for task, then in counts.old_day.then.items():
+            if "ne" in then and "ne" in found.get(task, {}):
+                _log.info("what is kept of %s: %s NE %.3f then, %.3f now", name, task, then["ne"], found[task]["ne"])
 
     def _anchor_due(self) -> bool:
         """Tell whether the daily chain has a base that the minute chain did not start from, also after a restart."""
@@ -297,6 +321,8 @@ class Driver:
         if newest is not None:
             folder, manifest = newest
             self._progress.load(manifest.driver)
+            if self._progress.counts.old_day is not None:
+                self._gauges.old_day(self._progress.counts.old_day)
             _log.info("resumed checkpoint %s at offsets %s", folder.name, self._progress.counts.offsets)
         for chain in self._config.chains:
             progress = self._progress.chain(chain)

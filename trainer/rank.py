@@ -48,6 +48,7 @@ class Rank:
         self._days = DayReader(self._config, setup.feast_folder)
         self._archive = Archive(setup.archive) if setup.archive else None
         self._day: DayRows | None = None
+        self._old_day = False
         self._rows: Iterator[Sample] = iter(())
         self._idle = False
         self._writer: BundleWriter | None = None
@@ -110,12 +111,13 @@ class Rank:
         parts = [self._archive.write_part(day, each, rows.of_partition(each)) for each in self._feed.source.offsets]
         return dataclasses.replace(rows.report, archived=parts)
 
-    def open_archived_day(self, day: int, parts: Sequence[ArchivedPart]) -> DayReport:
-        """Take the day's final rows from the archive, of the partitions that this rank would own."""
+    def open_archived_day(self, day: int, parts: Sequence[ArchivedPart], share: float = 1.0) -> DayReport:
+        """Take a share of the day's final rows from the archive, of the partitions that this rank would own."""
         if self._archive is None:
             raise StateError("trainer: expected an archive, got none; set trainer.archive")
         own = [part for part in parts if part.partition % self._config.ranks == torch.distributed.get_rank()]
-        self._day = rows = archived_day(self._archive, day, own)
+        self._day = rows = archived_day(self._archive, day, own, share)
+        self._old_day = True
         return rows.report
 
     def order_day(self, epoch: int | None) -> None:
@@ -131,7 +133,7 @@ class Rank:
 
     def close_day(self) -> None:
         """Let the day's rows go, and its place in the index too."""
-        self._day, self._rows = None, iter(())
+        self._day, self._rows, self._old_day = None, iter(()), False
 
     def open_replay(self, after_day: int) -> None:
         """Put every row read so far that the minute chain learns, of impressions after the day, in line, once each."""
@@ -149,7 +151,8 @@ class Rank:
         batches = list(pack(samples, self._config.batch_rows))
         report, scored = self._step(chain, mode, arrived_KT, batches, not samples)
         if mode == "score":
-            self._scores.add(chain, scored)
+            if not self._old_day:  # whose rows were scored and told when they were new
+                self._scores.add(chain, scored)
             judged = [judge_now(batch.samples, batch.targets, batch.probabilities_NT) for batch in scored]
             report.judged = join_judged([part for parts in judged for part in parts])
         return report
