@@ -6,10 +6,12 @@ import sys
 import threading
 
 import uvicorn
+from prometheus_client import REGISTRY
 
 from monitoring.app import make_app
 from monitoring.board import Board
 from monitoring.config import MonitoringConfig
+from monitoring.exported import ExportedQuality
 from monitoring.feed import TOPICS, Feed
 from springtide.contracts.errors import BrokerError, ExitCode, StackError
 from springtide.contracts.topics import CONTROL
@@ -27,6 +29,7 @@ def main(runtime: Runtime) -> None:
     wait_for_topics(runtime.kafka, [topic.name for topic in (*TOPICS, CONTROL)])
     runtime.reporter.start()
     board = Board(config, runtime.sections["labels"])
+    REGISTRY.register(ExportedQuality(board.quality))
     feed = Feed(runtime.kafka, board, SystemClock(), config.sample_every.total_seconds())
     feed.start()
     producer = make_producer(runtime.kafka, linger_ms=0)

@@ -10,6 +10,7 @@ import msgspec
 
 from monitoring.config import MonitoringConfig
 from monitoring.experiment_panel import ExperimentPanel
+from monitoring.forgetting_panel import forgetting_snapshot
 from monitoring.join_panel import JoinPanel
 from monitoring.loop_panel import loop_snapshot
 from monitoring.model_panel import ModelPanel
@@ -39,8 +40,9 @@ class Board:
         self._join = JoinPanel(labels)
         drift = replace(DriftConfig(), warm_up_ms=milliseconds(config.drift_warm_up))
         self._quality = QualityPanel(
-            labels, drift, slot_ms=milliseconds(config.quality_slot), window_ms=milliseconds(config.quality_window)
-        )
+            labels, drift, slot_ms=milliseconds(config.quality_slot), window_ms=milliseconds(config.quality_window),
+            segment=config.segment,
+        )  # fmt: skip
         self._experiments = ExperimentPanel(level=config.experiment_level)
         self._models = ModelPanel()
         self._fresh = RowFilter(milliseconds(labels.final_age) * 2)
@@ -72,7 +74,7 @@ class Board:
                     wall_time_ms=0,
                     task=alarm.task,
                 )
-                for alarm in self._quality.add(fresh, self._join, self._truth)
+                for alarm in self._quality.add(fresh, self._truth)
             ]
             marks += [
                 Mark(kind="srm", text=f"{name}: sample-ratio mismatch", event_time_ms=when, wall_time_ms=0)
@@ -108,6 +110,7 @@ class Board:
                 "loop": loop_snapshot(self._book, wall_ms),
                 "join": self._join.snapshot(self._book, now_ms),
                 "quality": self._quality.snapshot(),
+                "forgetting": forgetting_snapshot(self._book),
                 "experiments": self._experiments.snapshot(),
                 "models": self._models.snapshot(self._book, now_ms),
                 "truth": self._truth.snapshot(),
@@ -115,6 +118,12 @@ class Board:
             self._newest = newest
             if now_ms:
                 self._series.add(now_ms, chart_points(newest))
+
+    def quality(self) -> dict[str, Any]:
+        """Give the quality panel's newest figures per task; nothing before the first sample."""
+        with self._lock:
+            tasks: dict[str, Any] = self._newest.get("quality", {}).get("tasks", {})
+            return tasks
 
     def message(self, since: int) -> tuple[int, dict[str, Any]]:
         """Give (sequence, what a page that has seen `since` needs): panels, new points, new marks."""

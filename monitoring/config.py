@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +22,8 @@ class MonitoringConfig:
     """Event time over which quality figures are taken."""
     quality_slot: timedelta = timedelta(hours=1)
     """Resolution of that window, event time."""
+    segment: Literal["device", "country"] = "device"
+    """Field of a request's context by which quality and label delays are told apart."""
     experiment_level: float = 0.05
     """Share of false calls accepted for an experiment's verdict, 0 to 1."""
     drift_warm_up: timedelta = timedelta(hours=72)

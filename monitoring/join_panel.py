@@ -33,12 +33,6 @@ class JoinPanel:
             if delays:
                 self._curves[task].add(np.array(delays, dtype=np.float64))
 
-    def completeness(self, task: Task, age_ms: int) -> float | None:
-        """Give the share of the task's labels that are there at an age, or None before any is known."""
-        curve = self._curves[task]
-        found = curve.completeness([age_ms])
-        return None if found is None else float(found[0])
-
     def snapshot(self, book: ReportBook, now_ms: int) -> dict[str, Any]:
         """Give the panel's newest state; `now_ms` is the simulated clock."""
         watermark = book.lowest(names.WATERMARK, stage="joiner")

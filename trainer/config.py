@@ -48,6 +48,16 @@ class TrainerConfig:
     """A day is complete when each partition holds a final row this much later than the day's end."""
     daily_features: str = "feast"
     """Features of final rows: `feast` joins those of the impression's moment, `logged` takes what serving used."""
+    archive: str = "archive"
+    """Where the daily chain keeps the final rows that it learned, for `springtide train`: a folder, beneath
+    process.state_folder unless absolute, or a URL that fsspec reads; empty keeps none."""
+    archive_kept: timedelta = timedelta(0)
+    """Event time for which archived days are kept; 0 keeps all."""
+    forgetting_day: int = 3
+    """Which day that the daily chain learns, counted from 1, is scored again by each later base, to see what it has
+    forgotten; 0: none. Needs the archive."""
+    forgetting_rows: int = 20_000
+    """About how many item rows of that day are scored."""
     daily_epochs: int = 1
     """Passes over a day's final rows in the daily chain."""
     quality_window: timedelta = timedelta(days=1)
@@ -91,6 +101,7 @@ class TrainerConfig:
         for key, least in (
             ("ranks", 1), ("object_store_mib", 75), ("batch_rows", 64), ("steps_per_call", 1), ("daily_epochs", 1),
             ("checkpoints_kept", 1), ("bases_kept", 1), ("guard_labels", 1), ("guard_slates", 0), ("guard_rows", 0),
+            ("forgetting_day", 0), ("forgetting_rows", 1),
         ):  # fmt: skip
             if getattr(self, key) < least:
                 yield f"trainer.{key}: expected at least {least}, got {getattr(self, key)}; raise it"

@@ -2,16 +2,18 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
 from springtide.contracts.errors import StateError
 from springtide.contracts.samples import Sample
+from trainer.archive import Archive, ArchivedPart
 from trainer.config import TrainerConfig
 from trainer.days import day_of
 from trainer.live_feed import LiveFeed
@@ -33,6 +35,12 @@ class DayRows:
     day: int
     samples: list[Sample]
     report: DayReport
+    partitions: dict[str, int]
+    """Partition of `samples` that each request lies in."""
+
+    def of_partition(self, partition: int) -> list[Sample]:
+        """Return one partition's slates."""
+        return [sample for sample in self.samples if self.partitions[sample.request_id] == partition]
 
 
 class DayReader:
@@ -41,14 +49,14 @@ class DayReader:
     Feast is opened when the first day needs it, since that takes seconds.
     """
 
-    def __init__(self, config: TrainerConfig, feast_folder: Path) -> None:
-        self._config, self._feast_folder = config, feast_folder
+    def __init__(self, config: TrainerConfig, feast_folder: Path, archive: Archive | None = None) -> None:
+        self._config, self._feast_folder, self._archive = config, feast_folder, archive
         self._features: Any = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="day")
         self._begun: tuple[int, Future[DayRows]] | None = None
 
     def begin(self, day: int, feed: LiveFeed) -> None:
-        """Begin to read every final row of the day that the feed has seen in its partitions."""
+        """Begin to read, and to archive, every final row of the day that the feed has seen in its partitions."""
         finals, fast = _spans(day, "final", feed), _spans(day, "fast", feed)  # now: the feed reads on
         self._begun = day, self._thread.submit(self._read, day, feed.source, finals, fast)
 
@@ -69,7 +77,14 @@ class DayReader:
         return rows
 
     def _read(self, day: int, source: SampleSource, final_spans: Spans, fast_spans: Spans) -> DayRows:
-        finals, repeated = _finals(day, source.read(final_spans))
+        rows = self._joined(day, source, final_spans, fast_spans)
+        if self._archive is None:
+            return rows
+        parts = [self._archive.write_part(day, each, rows.of_partition(each)) for each in sorted(source.offsets)]
+        return dataclasses.replace(rows, report=dataclasses.replace(rows.report, archived=parts))
+
+    def _joined(self, day: int, source: SampleSource, final_spans: Spans, fast_spans: Spans) -> DayRows:
+        finals, partitions, repeated = _finals(day, source, final_spans)
         logged = _logged(source.read(fast_spans), set(finals))
         samples = []
         for request, final in finals.items():
@@ -89,7 +104,7 @@ class DayReader:
         if self._config.daily_features == "feast" and samples:
             samples, skew = self._join(samples)
             report = dataclasses.replace(report, skew=skew)
-        return DayRows(day=day, samples=samples, report=report)
+        return DayRows(day=day, samples=samples, report=report, partitions=partitions)
 
     def _join(self, samples: list[Sample]) -> tuple[list[Sample], dict[str, Any]]:
         from trainer.moment_features import MomentFeatures
@@ -100,15 +115,41 @@ class DayReader:
         return joined
 
 
-def _finals(day: int, samples: Iterator[Sample]) -> tuple[dict[str, Sample], int]:
-    """Return the day's final rows by request, and how many were repeats."""
+def archived_day(archive: Archive, day: int, parts: Sequence[ArchivedPart], share: float = 1.0) -> DayRows:
+    """Return a day as `DayReader.take` gave it when these parts were archived.
+
+    Args:
+        archive: holds the day.
+        day: its number.
+        parts: of the day that are wanted.
+        share: of their slates, 0 to 1, chosen by a hash of row ids; 1: all.
+
+    Raises:
+        StateError: a part is missing or damaged.
+    """
+    partitions: dict[str, int] = {}
+    samples: list[Sample] = []
+    for part in parts:
+        found = [row for row in archive.read_part(day, part) if crc32(row.row_id.encode()) < share * 2**32]
+        samples += found
+        partitions |= dict.fromkeys((sample.request_id for sample in found), part.partition)
+    rows = sum(len(sample.item_ids) for sample in samples)
+    report = DayReport(slates=len(samples), rows=rows, without_logged=0, repeated=0, skew={})
+    return DayRows(day=day, samples=samples, report=report, partitions=partitions)
+
+
+def _finals(day: int, source: SampleSource, spans: Spans) -> tuple[dict[str, Sample], dict[str, int], int]:
+    """Return the day's final rows by request, the partition of each, and how many were repeats."""
     finals: dict[str, Sample] = {}
+    partitions: dict[str, int] = {}
     repeated = 0
-    for sample in samples:
-        if sample.phase == "final" and day_of(sample.impression_time_ms) == day:
-            repeated += sample.request_id in finals
-            finals[sample.request_id] = sample
-    return finals, repeated
+    for partition, span in sorted(spans.items()):
+        for sample in source.read({partition: span}):
+            if sample.phase == "final" and day_of(sample.impression_time_ms) == day:
+                repeated += sample.request_id in finals
+                finals[sample.request_id] = sample
+                partitions[sample.request_id] = partition
+    return finals, partitions, repeated
 
 
 def _logged(samples: Iterator[Sample], requests: set[str]) -> dict[str, list[Sample]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
 from springtide.contracts.topics import DAY_MS
 
@@ -14,6 +15,20 @@ def day_of(event_time_ms: int) -> int:
 def day_end_ms(day: int) -> int:
     """Return the first millisecond after the day."""
     return (day + 1) * DAY_MS
+
+
+def day_text(day: int) -> str:
+    """Return a day as 2026-03-04."""
+    return datetime.fromtimestamp(day * DAY_MS / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def day_number(text: str) -> int:
+    """Return the number of a day such as 2026-03-04.
+
+    Raises:
+        ValueError: the text is no day.
+    """
+    return (date.fromisoformat(text) - date(1970, 1, 1)).days
 
 
 def complete_day(newest_final_ms: Mapping[int, int], partitions: int, margin_ms: int) -> int | None:

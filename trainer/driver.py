@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from springtide.contracts.bundle import Kind
-from springtide.contracts.errors import ConfigError
+from springtide.contracts.errors import ConfigError, StateError
 from springtide.contracts.features import FEAST_FOLDER
 from springtide.contracts.tasks import TASKS
 from springtide.contracts.topics import DEAD_LETTER, MODEL_UPDATES, SAMPLES
@@ -22,18 +22,24 @@ from springtide.runtime.config import BundlesConfig, LabelsConfig
 from springtide.runtime.kafka import wait_for_topics
 from springtide.runtime.settings import milliseconds
 from trainer.announcer import Announcer
+from trainer.archive import Archive, archive_root
 from trainer.checkpoint import CheckpointFolder
 from trainer.config import TrainerConfig
-from trainer.days import Cadence, complete_day, day_end_ms, day_of
+from trainer.day_lesson import day_lesson
+from trainer.days import Cadence, complete_day, day_end_ms, day_of, day_text
+from trainer.forgetting import score_old_day, watched, watched_day
 from trainer.gauges import Gauges
 from trainer.guarded_publisher import GuardedPublisher
 from trainer.messages import CallReport, DayReport, RankSetup
 from trainer.progress import Progress
 from trainer.publisher import newest_base_number
 from trainer.rank_group import RankGroup
-from trainer.status import day_text, status_line
+from trainer.status import status_line
 
 _log = logging.getLogger(__name__)
+
+
+_DOING = {"score": "scoring", "learn": "learning"}
 
 
 class Driver:
@@ -49,6 +55,8 @@ class Driver:
         bundles: BundlesConfig = runtime.sections["bundles"]
         self._root = bundles.root(runtime.process.state_folder)
         self._folder = runtime.process.state_folder / "trainer"
+        root = archive_root(self._config.archive, runtime.process.state_folder)
+        self._archive = Archive(root, milliseconds(self._config.archive_kept)) if root else None
         self._clock, self._gauges = clock or SystemClock(), gauges
         self._checkpoints = CheckpointFolder(self._folder / "checkpoints", self._config.checkpoints_kept)
         self._progress = Progress.new(self._config.chains, self._labels, self._config.quality_window)
@@ -157,20 +165,50 @@ class Driver:
         self._status(f"daily: ordering {day_text(day)}")
         reports: list[DayReport] = self._group.call("open_day", day)
         self._write_skew(day, reports)
-        self._group.call("order_day", None)
-        self._progress.judge("daily", self._all_rows("daily", "score", f"daily: scoring {day_text(day)}").judged)
+        lesson = day_lesson(
+            self._group,
+            self._config.daily_epochs,
+            lambda mode: self._all_rows("daily", mode, f"daily: {_DOING[mode]} {day_text(day)}"),
+        )
+        self._progress.judge("daily", next(lesson).judged)
         refused = self._publisher.refuse_day(day_end_ms(day))
-        for epoch in range(0 if refused else self._config.daily_epochs):
-            self._group.call("order_day", epoch)
-            learned = self._all_rows("daily", "learn", f"daily: learning {day_text(day)}")
+        if refused:
+            self._group.call("close_day")
+        elif self._archive is not None:
+            parts = [part for report in reports for part in report.archived]
+            self._archive.close_day(day, self._config.daily_features, parts)
+        for learned in () if refused else lesson:
             self._learned("daily", learned)
-        self._group.call("close_day")
         self._progress.counts.last_day = day
         if not refused and self._publisher.publish("daily", "base", watermark_ms=day_end_ms(day)):
             self._runtime.reporter.mark("day", f"daily base of {day_text(day)}", day_end_ms(day))
             rows = sum(report.rows for report in reports)
             _log.info("%s: %d final rows learned in %.1f s", day_text(day), rows, time.monotonic() - begun)
         self._group.call("forget_before", day + 1)
+        if not refused:
+            self._look_back(day)
+
+    def _look_back(self, day: int) -> None:
+        """Score an old day by the base that has just learned `day`; what cannot be read stops nothing."""
+        counts = self._progress.counts
+        counts.learned_days += 1
+        watch = watched_day(counts.old_day, day, counts.learned_days, self._config.forgetting_day)
+        if self._archive is None or watch is None:
+            return
+        name = day_text(watch)
+        try:
+            found = score_old_day(
+                self._group, self._archive, watch, self._config.forgetting_rows,
+                lambda mode: self._all_rows("daily", mode, f"daily: looking back at {name}"),
+            )  # fmt: skip
+        except StateError as error:
+            _log.warning("no look back: %s", error)
+            return
+        counts.old_day = watched(counts.old_day, watch, found)
+        self._gauges.old_day(counts.old_day)
+        for task, then in counts.old_day.then.items():
+            if "ne" in then and "ne" in found.get(task, {}):
+                _log.info("what is kept of %s: %s NE %.3f then, %.3f now", name, task, then["ne"], found[task]["ne"])
 
     def _anchor_due(self) -> bool:
         """Tell whether the daily chain has a base that the minute chain did not start from, also after a restart."""
@@ -235,6 +273,8 @@ class Driver:
         if newest is not None:
             folder, manifest = newest
             self._progress.load(manifest.driver)
+            if self._progress.counts.old_day is not None:
+                self._gauges.old_day(self._progress.counts.old_day)
             _log.info("resumed checkpoint %s at offsets %s", folder.name, self._progress.counts.offsets)
         for chain in self._config.chains:
             progress = self._progress.chain(chain)
@@ -270,6 +310,7 @@ class Driver:
                 labels=self._labels,
                 bundles_root=self._root,
                 feast_folder=self._runtime.process.state_folder / FEAST_FOLDER,
+                archive=self._archive.root if self._archive else "",
                 scores_folder=self._folder / "scores" if self._config.keep_scores else None,
                 offsets={partition: 0 for partition in partitions if partition % self._config.ranks == rank},
             )

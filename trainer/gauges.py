@@ -5,6 +5,8 @@ from prometheus_client import Counter, Gauge
 from springtide.contracts import metric_names
 from springtide.contracts.tasks import TASKS
 from springtide.quality.task_quality import QualityReport
+from trainer.days import day_end_ms
+from trainer.forgetting import OldDay
 from trainer.messages import CallReport
 from trainer.progress import Progress
 
@@ -25,6 +27,11 @@ class Gauges:
         self._late = Gauge(metric_names.TRAIN_LATE, "Final slates of days already learned, since start.")
         self._lag = Gauge(metric_names.CONSUMER_LAG, "Records that lie ahead.", ["stage", "topic", "partition"])
         self._dead = _counter(metric_names.DEAD_LETTERS, "Messages that could not be used.", "process", "reason")
+        self._old_day = Gauge(metric_names.FORGETTING_DAY, "Beginning of the old day that is watched.")
+        self._forgetting = Gauge(
+            metric_names.FORGETTING, "An old day, scored by the base that had learned it and now.",
+            ["task", "moment", "metric"],
+        )  # fmt: skip
         self._arrived = Gauge(
             "springtide_train_labels_arrived_ratio", "Share of labels that come when observed.", ["task"]
         )
@@ -63,6 +70,14 @@ class Gauges:
             for maturity, prefix in (("matured", ""), ("observed", "observed_")):
                 for metric, value in figures(progress.quality(chain, task, maturity).report()).items():
                     self._quality.labels(chain, task, prefix + metric).set(value)
+
+    def old_day(self, old: OldDay) -> None:
+        """Set what the daily chain knew of an old day when it had learned it, and what it knows now."""
+        self._old_day.set(day_end_ms(old.day - 1) / 1000)
+        for moment, told in (("then", old.then), ("now", old.now)):
+            for task, values in told.items():
+                for metric, value in values.items():
+                    self._forgetting.labels(task, moment, metric).set(value)
 
     def arrived(self, shares: dict[str, float]) -> None:
         """Set the share of each task's labels that come within the observation window."""

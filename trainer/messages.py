@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from springtide.contracts.dead_letter import DeadLetter
 from springtide.model.config import ModelConfig
 from springtide.runtime.config import KafkaConfig, LabelsConfig
+from trainer.archive import ArchivedPart
 from trainer.config import TrainerConfig
 from trainer.held_scores import Judged
 
@@ -27,6 +28,8 @@ class RankSetup:
     feast_folder: Path
     offsets: dict[int, int]
     """Partitions of `samples` that the rank owns, and where it begins."""
+    archive: str = ""
+    """Root of the archive that final rows are kept in, and read from in a backfill; empty: none."""
     scores_folder: Path | None = None
     """Where every row's probabilities before learning are kept; none keeps nothing."""
 
@@ -114,6 +117,8 @@ class DayReport:
     """Rows that lay twice in the topic."""
     skew: dict[str, Any]
     """Logged against point-in-time features, per feature; empty when features are the logged ones."""
+    archived: list[ArchivedPart] = field(default_factory=list)
+    """What was written into the archive, a part per partition."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

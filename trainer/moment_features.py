@@ -134,5 +134,5 @@ class _Moment:
             user=user,
             item={**logged.item, **item},
             item_category=logged.item_category,
-            **{name: list(values[start]) for name, values in self._lists.items()},
+            **{name: np.asarray(values[start]).tolist() for name, values in self._lists.items()},
         )

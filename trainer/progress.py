@@ -15,6 +15,7 @@ from springtide.quality.quality_book import QualityBook, QualityKey
 from springtide.quality.task_quality import TaskQuality
 from springtide.runtime.config import LabelsConfig
 from springtide.runtime.settings import milliseconds
+from trainer.forgetting import OldDay
 from trainer.held_scores import Judged
 from trainer.messages import CallReport
 
@@ -62,6 +63,10 @@ class Counts(msgspec.Struct, kw_only=True):
     offsets: dict[int, int] = {}
     newest_final_ms: dict[int, int] = {}
     newest_fast_ms: dict[int, int] = {}
+    learned_days: int = 0
+    """How many days the daily chain has learned."""
+    old_day: OldDay | None = None
+    """What the daily chain still knows of one old day."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -143,6 +148,7 @@ class Progress:
         self.counts.last_day, self.counts.anchored_day = counts.last_day, counts.anchored_day
         self.counts.offsets, self.counts.newest_final_ms = counts.offsets, counts.newest_final_ms
         self.counts.newest_fast_ms = counts.newest_fast_ms
+        self.counts.learned_days, self.counts.old_day = counts.learned_days, counts.old_day
         for task, curve in state["curves"].items():
             loaded = DelayCurve.from_dict(curve)
             if task in self.curves and loaded.window_ms == self.curves[task].window_ms:

@@ -15,10 +15,11 @@ from springtide.contracts.topics import DAY_MS
 from springtide.model.delayed.phases import PHASES, Method
 from springtide.model.targets import CLOSED
 from springtide.runtime.settings import milliseconds
+from trainer.archive import Archive, ArchivedPart
 from trainer.bundle_writer import BundleWriter
 from trainer.chain_model import ChainModel, Mode, ScoredBatch
 from trainer.closed_slates import decode_slates, encode_slates
-from trainer.day_rows import DayReader, DayRows
+from trainer.day_rows import DayReader, DayRows, archived_day
 from trainer.days import day_end_ms
 from trainer.export import export_part
 from trainer.failpoints import reach
@@ -47,8 +48,10 @@ class Rank:
         self._phases = PHASES[self._methods["minute"]]
         source = SampleSource(setup.kafka, dict(setup.offsets))
         self._feed = LiveFeed(source, keep_ms, self._phases, self._config.guard_slates)
-        self._days = DayReader(self._config, setup.feast_folder)
+        self._archive = Archive(setup.archive) if setup.archive else None
+        self._days = DayReader(self._config, setup.feast_folder, self._archive)
         self._day: DayRows | None = None
+        self._old_day = False
         self._rows: Iterator[Sample] = iter(())
         self._idle = False
         self._judge = Judge(setup.bundles_root, setup.config)
@@ -119,6 +122,15 @@ class Rank:
         self._day = self._days.take(day)
         return self._day.report
 
+    def open_archived_day(self, day: int, parts: Sequence[ArchivedPart], share: float = 1.0) -> DayReport:
+        """Take a share of the day's final rows from the archive, of the partitions that this rank would own."""
+        if self._archive is None:
+            raise StateError("trainer: expected an archive, got none; set trainer.archive")
+        own = [part for part in parts if part.partition % self._config.ranks == torch.distributed.get_rank()]
+        self._day = rows = archived_day(self._archive, day, own, share)
+        self._old_day = True
+        return rows.report
+
     def order_day(self, epoch: int | None) -> None:
         """Put the day's rows in line: in event time to be scored (no epoch), else shuffled for that epoch."""
         if self._day is None:
@@ -132,7 +144,7 @@ class Rank:
 
     def close_day(self) -> None:
         """Let the day's rows go, and its place in the index too."""
-        self._day, self._rows = None, iter(())
+        self._day, self._rows, self._old_day = None, iter(()), False
 
     def open_replay(self, after_day: int) -> None:
         """Put every row read so far that the minute chain learns, of impressions after the day, in line, once each."""
@@ -150,7 +162,8 @@ class Rank:
         batches = list(pack(samples, self._config.batch_rows))
         report, scored = self._step(chain, mode, arrived_KT, batches, not samples)
         if mode == "score":
-            self._scores.add(chain, scored)
+            if not self._old_day:  # whose rows were scored and told when they were new
+                self._scores.add(chain, scored)
             judged = [judge_now(batch.samples, batch.targets, batch.probabilities_NT) for batch in scored]
             report.judged = join_judged([part for parts in judged for part in parts])
         return report

@@ -39,7 +39,9 @@ class SampleSource:
     _consumer: Any = None
 
     def open(self) -> None:
-        """Connect and go to `offsets`."""
+        """Connect and go to `offsets`; without partitions there is nothing to connect for."""
+        if not self.offsets:
+            return
         self._consumer = make_consumer(self.kafka, [self.kafka.topic(SAMPLES.name)], max_poll_records=2000)
         partitions = [self._partition(number) for number in sorted(self.offsets)]
         self._consumer.assign(partitions)

@@ -2,13 +2,7 @@
 
 from datetime import UTC, datetime
 
-from springtide.contracts.topics import DAY_MS
 from trainer.progress import Progress
-
-
-def day_text(day: int) -> str:
-    """Return a day as 2026-03-04."""
-    return datetime.fromtimestamp(day * DAY_MS / 1000, UTC).strftime("%Y-%m-%d")
 
 
 def status_line(progress: Progress, chains: tuple[str, ...], *, reading: bool) -> str:

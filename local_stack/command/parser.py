@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from local_stack.command import audit, control, demo, model, upkeep, windows
+from local_stack.command import audit, control, demo, model, train, upkeep, windows
 from springtide.contracts.tasks import TASKS
 
 Verbs = Any
@@ -24,6 +24,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_upkeep(verbs)
     _add_measuring(verbs)
     _add_model(verbs)
+    train.add_train(
+        verbs.add_parser("train", help="rebuild the daily chain from archived days", description=train.TRAIN)
+    )
     _add_inject(verbs)
     _add_experiment(verbs)
     return parser

@@ -3,6 +3,7 @@ import { Charts } from "./charts.js";
 import { drawLoop } from "./loop.js";
 import { drawCompleteness, drawWaterfall } from "./drawings.js";
 import { drawExperiments, drawJoin, drawMarks, drawModels, drawTasks } from "./panels.js";
+import { drawForgetting, drawStates } from "./states.js";
 import { connectControls } from "./controls.js";
 
 const url = new URL(location.href);
@@ -32,6 +33,8 @@ function show(message) {
   if (panels.loop) {
     drawLoop(document.querySelector("#loop"), panels);
     drawTasks(document.querySelector("#tasks"), panels, state.oracle);
+    drawStates(document.querySelector("#states"), panels.quality);
+    drawForgetting(document.querySelector("#forgetting"), panels.forgetting);
     drawJoin(document.querySelector("[data-testid=join]"), panels.join);
     drawCompleteness(document.querySelector("#completeness"), panels.join.curves);
     drawWaterfall(document.querySelector("#waterfall"), panels.models.waterfall);

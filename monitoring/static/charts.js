@@ -6,12 +6,19 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 const perTask = (figure, maturity, extra = {}) =>
   TASKS.map((task) => ({ line: `${figure}/${task}/${maturity}`, label: `${task}${maturity === "matured" ? "" : ` ${maturity}`}`, color: `--${task}`, ...extra }));
 
+// one style per kind of estimate on every chart: solid matured, dashed corrected, dotted estimated, dash-dot the truth
+const CORRECTED = { dash: [8, 4] };
+const ESTIMATED = { dash: [1, 4] };
+const TRUTH = { dash: [8, 3, 1, 3], oracle: true };
+const threeStates = (figure) =>
+  [...perTask(figure, "matured"), ...perTask(figure, "corrected", CORRECTED), ...perTask(figure, "estimated", ESTIMATED)];
+
 const CHARTS = {
   learning: { lines: [{ line: "truth/clicks", label: "clicks", color: "--click" }] },
   purchases: { lines: [{ line: "truth/purchases", label: "purchases", color: "--purchase" }] },
-  calibration: { range: [0.5, 1.8], lines: [...perTask("calibration", "matured"), ...perTask("calibration", "corrected", { dash: [6, 4] })] },
-  ne: { lines: [...perTask("ne", "matured"), ...perTask("ne", "oracle", { dash: [2, 3], oracle: true })] },
-  auc: { lines: [...perTask("auc", "matured"), ...perTask("auc", "oracle", { dash: [2, 3], oracle: true })] },
+  calibration: { range: [0.5, 1.8], lines: [...perTask("calibration", "matured"), ...perTask("calibration", "corrected", CORRECTED)] },
+  ne: { lines: [...threeStates("ne"), ...perTask("ne", "oracle", TRUTH)] },
+  auc: { lines: [...threeStates("auc"), ...perTask("auc", "oracle", TRUTH)] },
   drift: { lines: TASKS.map((task) => ({ line: `drift/${task}`, label: task, color: `--${task}` })) },
   lag: { lines: [{ line: "lag/emit_p50_s", label: "p50 s", color: "--click" }, { line: "lag/emit_p99_s", label: "p99 s", color: "--bad" }] },
   watermark: { lines: [

@@ -75,6 +75,17 @@ TRAIN_LATE: Final = "springtide_train_late_slates"
 """gauge: final slates of days that the daily chain had learned already."""
 PROGRESSIVE: Final = "springtide_progressive_quality"
 """gauge; chain, task, metric = ne, auc, calibration, log_loss: scored before learned."""
+SERVED: Final = "springtide_served_quality"
+"""gauge; task, state = matured, corrected, estimated; segment, model_version (one of them, or neither: all rows);
+metric = ne, auc, calibration, log_loss, base_rate: of what was served, by the scores that serving logged. A state is a
+kind of estimate; never add figures across states. model_version is a base with all its deltas."""
+LABEL_COMPLETENESS: Final = "springtide_label_completeness_ratio"
+"""gauge; task: share of labels that have come when a row is first looked at, 0 to 1."""
+FORGETTING: Final = "springtide_forgetting_quality"
+"""gauge; task, moment = then, now; metric = ne, calibration: on rows of one fixed old day, by the model that had just
+learned them and by the newest daily base."""
+FORGETTING_DAY: Final = "springtide_forgetting_day_timestamp_seconds"
+"""gauge: beginning of that day."""
 BUNDLES: Final = "springtide_bundles_published_total"
 """counter; chain, kind."""
 BUNDLES_ROLLED_BACK: Final = "springtide_bundles_rolled_back_total"

@@ -17,9 +17,10 @@ class QualityKey(NamedTuple):
 
     task: str
     maturity: str
-    """"matured" (closed windows), "corrected" (labels over F) or "estimated"."""
+    """"matured" (closed windows), "corrected" (labels over F) or "estimated" (before any label)."""
     arm: str = ""
     model_version: str = ""
+    segment: str = ""
 
 
 @dataclass(slots=True)

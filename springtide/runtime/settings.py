@@ -21,7 +21,7 @@ ENVIRONMENT_PREFIX: Final = "SPRINGTIDE__"
 
 KNOWN_SECTIONS: Final = (
     "process", "kafka", "labels", "streaming", "joiner", "features", "feature_store", "model", "trainer", "bundles",
-    "serving", "experiment", "simulator", "monitoring", "local_stack", "replay",
+    "serving", "experiment", "simulator", "monitoring", "local_stack", "replay", "backfill",
 )  # fmt: skip
 """Every section that some process owns; another name in a file is a mistake."""
 

@@ -55,6 +55,30 @@ def test_every_chart_draws_and_nothing_is_fetched_from_elsewhere(tab: Tab) -> No
     assert tab.foreign == []  # type: ignore[attr-defined]
 
 
+def test_three_kinds_of_estimate_are_told_apart_per_segment_and_version(tab: Tab) -> None:
+    looks = {}
+    for state in ("matured", "corrected", "estimated"):
+        for name in ("", "-phone", "-desktop", "-minute-1"):
+            expect(tab.get_by_test_id(f"state-purchase-{state}{name}")).to_be_visible()
+        cell = tab.get_by_test_id(f"state-purchase-{state}").locator("td").first
+        looks[state] = cell.evaluate("cell => getComputedStyle(cell).borderLeftStyle")
+    assert looks == {"matured": "solid", "corrected": "dashed", "estimated": "dotted"}
+    expect(tab.get_by_test_id("state-purchase-estimated").locator("td").last).to_have_text("–")  # 1 by assumption
+    expect(tab.get_by_test_id("state-purchase-corrected").locator("td").last).to_contain_text("…")
+    expect(tab.get_by_test_id("state-click-corrected")).to_have_count(0)  # its window closes before it is looked at
+    expect(tab.get_by_test_id("forgetting")).to_have_text(
+        "what the daily model has kept of 2026-03-02: click NE 0.8 then, 0.85 now"
+    )
+
+
+def test_a_table_that_a_reader_closed_stays_closed(tab: Tab, page: Page) -> None:
+    tab.locator("details[data-task=purchase] summary").click()
+    before = int(tab.locator("body").get_attribute("data-seq") or 0)
+    page.story.advance(hours=1)
+    wait_for_sequence(tab, before + 1)
+    expect(tab.get_by_test_id("state-purchase-matured")).to_be_hidden()
+
+
 def test_controls_send_commands_with_the_token_and_are_refused_without(tab: Tab, page: Page) -> None:
     tab.locator("[data-command=drift]").click()
     expect(tab.get_by_test_id("control-answer")).to_have_text("drift sent")

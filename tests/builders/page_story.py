@@ -12,6 +12,7 @@ from springtide.contracts.truth import TruthScenario, TruthSlate
 
 START_MS = 1_772_409_600_000
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 RATES = {"click": 0.2, "cart": 0.06, "purchase": 0.04}
 
 
@@ -50,6 +51,7 @@ class Story:
             for task in ("cart", "purchase"):
                 labels[task] = (click & (self._random.uniform(size=10) < p[task] / p["click"])).astype(int).tolist()
             arm = "treatment" if user % 2 else "control"
+            device = "desktop" if user % 3 else "phone"
             scores = {task: p[task].tolist() for task in TASKS}
             truth.append(
                 TruthSlate(
@@ -65,7 +67,7 @@ class Story:
                         row_id=f"{request_id}:{phase}", phase="final" if closed else "observed", request_id=request_id,
                         user_id=f"u{user}", experiment="demo", arm=arm,
                         other_arms={"a-a": "aa-left" if user % 4 < 2 else "aa-right"}, model_version="minute-1.0",
-                        context=Context(), impression_time_ms=now_ms, age_ms=HOUR_MS, item_ids=items,
+                        context=Context(device=device), impression_time_ms=now_ms, age_ms=HOUR_MS, item_ids=items,
                         positions=list(range(1, 11)), labels=labels,
                         delays_ms={task: [60_000 if y else -1 for y in labels[task]] for task in TASKS},
                         maturity={
@@ -99,7 +101,12 @@ class Story:
                 'springtide_requests_total{arm="control",outcome="model"}': total,
                 'springtide_model_newest_event_timestamp_seconds{arm="control"}': seconds - 5_000,
             },
-            "trainer": {'springtide_train_newest_event_timestamp_seconds{chain="minute"}': seconds - 4_000},
+            "trainer": {
+                'springtide_train_newest_event_timestamp_seconds{chain="minute"}': seconds - 4_000,
+                "springtide_forgetting_day_timestamp_seconds": START_MS // DAY_MS * 86_400.0,
+                'springtide_forgetting_quality{task="click",moment="then",metric="ne"}': 0.8,
+                'springtide_forgetting_quality{task="click",moment="now",metric="ne"}': 0.85,
+            },
         }  # fmt: skip
         swap = ModelSwap(
             arm="control", chain="minute", version=f"minute-1.{self.hour}", previous_version="", event_time_ms=now_ms,

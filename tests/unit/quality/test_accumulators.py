@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
+from sklearn.metrics import log_loss as sklearn_log_loss
+from sklearn.metrics import roc_auc_score
 
 from springtide.quality.auc import HistogramAuc, exact_auc
 from springtide.quality.calibration import Calibration, poisson_interval
@@ -119,6 +121,46 @@ def test_histogram_auc_is_within_a_thousandth_of_exact() -> None:
         measure = HistogramAuc()
         measure.update(expit(logits), labels)
         assert measure.value == pytest.approx(exact_auc(logits, labels), abs=1e-3)
+
+
+SKEWED = {
+    "rare": lambda rng: rng.beta(0.3, 30.0, 60_000),
+    "heavy tail": lambda rng: np.clip(0.002 * (rng.pareto(1.2, 60_000) + 1.0), 0.0, 1.0),
+    "nearly constant": lambda rng: expit(rng.normal(-3.9, 0.2, 60_000)),
+    "two kinds of rows": lambda rng: expit(np.where(rng.random(60_000) < 0.97, -6.0, 0.0) + rng.normal(0, 0.3, 60_000)),
+    "saturated": lambda rng: expit(rng.normal(9.0, 2.0, 60_000)),
+    "ties": lambda rng: rng.choice([0.01, 0.0101, 0.3], 60_000),
+}
+
+
+@pytest.mark.parametrize("name", SKEWED)
+@pytest.mark.parametrize("truth", ["calibrated", "steeper"])
+def test_every_figure_is_within_a_thousandth_of_exact_on_skewed_scores(name: str, truth: str) -> None:
+    """Held against scikit-learn; `steeper`: likely rows are four times likelier than told, so order counts."""
+    rng = np.random.default_rng(15)
+    p = SKEWED[name](rng)
+    steep = np.clip(p * (1.0 + 3.0 * (p > np.median(p))), 0.0, 1.0)
+    y = (rng.random(len(p)) < (p if truth == "calibrated" else steep)).astype(float)
+    halves = [TaskQuality(), TaskQuality()]
+    for part, rows in zip(halves, (slice(0, 20_000), slice(20_000, None)), strict=True):
+        part.update(p[rows], y[rows])
+    report = halves[0].merge(TaskQuality.from_dict(json.loads(json.dumps(halves[1].to_dict())))).report()
+    loss = sklearn_log_loss(y, p.clip(1e-7, 1 - 1e-7))
+    assert report.auc == pytest.approx(roc_auc_score(y, p), abs=1e-3)
+    assert report.log_loss == pytest.approx(loss, abs=1e-6)
+    assert report.normalized_entropy == pytest.approx(loss / sklearn_log_loss(y, np.full(len(y), y.mean())), abs=1e-6)
+    assert report.calibration == pytest.approx(p.sum() / y.sum(), rel=1e-9)
+
+
+def test_a_state_without_offsets_still_loads_with_ties_inside_bins() -> None:
+    rng = np.random.default_rng(16)
+    p = expit(rng.normal(-3.9, 0.2, 20_000))
+    measure = HistogramAuc()
+    measure.update(p, rng.random(20_000) < p)
+    old = {name: part for name, part in measure.to_dict().items() if not name.endswith("offsets")}
+    again = HistogramAuc.from_dict(old)
+    assert again.value == pytest.approx(sure(measure.value), abs=0.01)
+    assert again.value != measure.value
 
 
 def test_exact_auc_gives_ties_half_credit() -> None:
