@@ -275,7 +275,14 @@ async def test_a_bad_request_names_its_field() -> None:
 async def test_models_and_description() -> None:
     rig = Rig()
     assert (await rig.client.call("GET", "/v1/models")).json() == [
-        {"arm": "control", "chain": "minute", "version": "minute-1.0", "newest_event_ms": 4, "items": 2}
+        {
+            "arm": "control",
+            "chain": "minute",
+            "version": "minute-1.0",
+            "newest_event_ms": 4,
+            "items": 2,
+            "rolled_back": "",
+        }
     ]
     described = (await rig.client.call("GET", "/openapi.json")).json()
     post = described["paths"]["/v1/slates"]["post"]

@@ -5,8 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from springtide.contracts.bundle import ModelUpdate
+from tests.builders.one_process import TRAINER, Log, Trainer
 from tests.builders.sample_world import START_MS, World
-from tests.unit.trainer.one_process import TRAINER, Log, Trainer
 
 HOUR_MS = 3_600_000
 CONFIG = replace(TRAINER, guard_rows=0, delta_every=timedelta(hours=3), guard_patience=timedelta(hours=3))

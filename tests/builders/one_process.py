@@ -23,10 +23,11 @@ from springtide.runtime.command_line import Runtime
 from springtide.runtime.config import BundlesConfig, KafkaConfig, LabelsConfig, ProcessConfig
 from springtide.runtime.health import Health
 from springtide.runtime.shutdown import Shutdown
-from tests.unit.trainer.fake_model import FakeChain, FakeWriter, fake_export
+from tests.builders.fake_model import FakeChain, FakeWriter, fake_export
 from trainer import driver as driver_module
 from trainer.checkpoint import CheckpointFolder, CheckpointManifest
 from trainer.config import TrainerConfig
+from trainer.day_rows import DayReader
 from trainer.driver import Driver
 from trainer.gauges import Gauges
 from trainer.judge import Trial
@@ -182,6 +183,12 @@ class Ticking(ManualClock):
         return float(self._asked)
 
 
+def _when_read(reader: DayReader) -> bool:
+    """Wait, so that a day is learned at the same call in every life."""
+    begun = reader._begun
+    return begun is not None and begun[1].exception() is None
+
+
 @dataclass
 class Trainer:
     """A trainer with a state folder, life after life."""
@@ -254,6 +261,7 @@ class Trainer:
 
         changes: dict[str, Callable[..., Any]] = {f"{name}.reach": points.reach for name in SEEN_MODULES}
         changes["trainer.rank.SampleSource"] = source
+        changes["trainer.day_rows.DayReader.ready"] = _when_read
         changes["trainer.checkpoint.CheckpointFolder.give_up"] = lambda *_: None  # a killed process tidies nothing up
         if not self.real_model:
             changes |= self._fakes(points)

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.builders.one_process import TRAINER, Log, Points, Trainer
 from tests.builders.sample_world import START_MS, World
-from tests.unit.trainer.one_process import TRAINER, Log, Points, Trainer
 from trainer.failpoints import POINTS
 
 HOUR_MS = 3_600_000
