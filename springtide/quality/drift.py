@@ -101,8 +101,14 @@ class DriftDetector:
 
     @property
     def statistic(self) -> float:
-        """Evidence so far that labels leave the predictions; for Page-Hinkley comparable with `config.threshold`."""
-        return self._tests["residual"].statistic
+        """Evidence so far, of the series that has more: from 1 on a change is found, which the other must confirm.
+
+        Of ADWIN the jump of its mean.
+        """
+        if self.config.method == "adwin":
+            return self._tests["residual"].statistic
+        levels: dict[Series, float] = {"residual": self.config.threshold, "rate": self.config.rate_threshold}
+        return max(test.statistic / levels[series] for series, test in self._tests.items())
 
     def update(self, probabilities_N: ArrayLike, labels_N: ArrayLike, event_times_ms_N: ArrayLike) -> list[DriftAlarm]:
         """Add N matured rows, roughly in event-time order, and return the new alarms.
