@@ -29,7 +29,6 @@ from trainer.checkpoint import CheckpointFolder, CheckpointManifest
 from trainer.config import TrainerConfig
 from trainer.day_rows import DayReader
 from trainer.driver import Driver
-from trainer.gauges import Gauges
 from trainer.judge import Trial
 from trainer.messages import Meeting, RankSetup
 from trainer.rank import Rank
@@ -55,7 +54,6 @@ SEEN_MODULES = (
     "trainer.guarded_publisher",
 )  # fmt: skip
 PARTITIONS = 2
-GAUGES = Gauges()
 
 
 class Killed(BaseException):
@@ -164,6 +162,13 @@ class Announcer:
         """Nothing to disconnect."""
 
 
+class Gauges:
+    """In the place of the trainer's, which a process may have once."""
+
+    def __getattr__(self, _: str) -> Callable[..., None]:
+        return lambda *_args, **_named: None
+
+
 class Marks:
     """In the place of the reporter."""
 
@@ -219,7 +224,7 @@ class Trainer:
         )
         with self._in_place(points, shutdown):
             try:
-                Driver(runtime, GAUGES, Ticking()).run()
+                Driver(runtime, Gauges(), Ticking()).run()  # type: ignore[arg-type]
             except Killed:
                 return False
             finally:
