@@ -12,6 +12,7 @@ SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=
 # Folders of a tier's first half; the second is all others. Both should end at the same time. In `unit` everything that
 # imports torch is in the first: that import takes as long as a hundred tests, so one process is enough for it.
 FIRST_HALF.unit := benchmarks experiments model quality serving trainer
+FIRST_HALF.integration := serving trainer
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # With ARGS="-k WORD" one half may have no such test, which pytest tells by 5.
 OR_NOTHING_CHOSEN := $(if $(ARGS),|| test $$? = 5)
@@ -54,7 +55,9 @@ types: $(STAMP) ## Types, strict.
 contracts: $(STAMP) ## Who may import whom.
 	@$(BIN)/lint-imports
 
-unit: $(STAMP) ## The fast tier, in two halves side by side.
+unit: ## The fast tier, in two halves side by side.
+integration: ## Against a real broker, Ray and Feast, in two halves side by side.
+unit integration: $(STAMP)
 	@$(SIDE_BY_SIDE) $@-first $@-second
 
 %-first: $(STAMP)
@@ -63,7 +66,7 @@ unit: $(STAMP) ## The fast tier, in two halves side by side.
 %-second: $(STAMP)
 	@$(PYTEST) tests/$* $(FIRST_HALF.$*:%=--ignore=tests/$*/%) $(ARGS) $(OR_NOTHING_CHOSEN)
 
-contract integration e2e: $(STAMP) ## One tier of tests.
+contract e2e: $(STAMP) ## One tier of tests.
 	@$(BIN)/python -m pytest tests/$@ $(ARGS)
 
 chromium: ## Install Debian's Chromium for the browser tier, where it is missing.
