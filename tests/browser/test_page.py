@@ -111,10 +111,10 @@ def test_themes_and_truth_toggle_keep_to_the_url(tab: Tab) -> None:
     before = tab.evaluate("document.documentElement.dataset.theme")
     tab.locator("#theme").click()
     assert tab.evaluate("document.documentElement.dataset.theme") != before
-    assert len(last(tab, "ne")) == 6
+    assert len(last(tab, "ne")) == 12  # of each task: matured, corrected, estimated and the truth
     tab.locator("#oracle").uncheck()
     assert "oracle=0" in tab.url
-    assert len(last(tab, "ne")) == 3
+    assert len(last(tab, "ne")) == 9
 
 
 def test_pause_holds_the_values(tab: Tab, page: Page) -> None:
