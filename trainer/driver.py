@@ -111,6 +111,7 @@ class Driver:
         self._gauges.live(report)
         self._gauges.lag(report.lag)
         if "minute" in self._config.chains:
+            self._gauges.learned("minute", report)
             self._learned("minute", report)
             self._progress.judge("minute", report.judged)
         return report
@@ -121,7 +122,7 @@ class Driver:
         progress.newest_ms = max(progress.newest_ms, report.newest_ms)
         if progress.started_ms is None and report.oldest_ms:
             progress.started_ms = report.oldest_ms
-        self._gauges.called(chain, report, progress.newest_ms)
+        self._gauges.newest(chain, progress.newest_ms)
 
     def _publication_due(self) -> bool:
         progress = self._progress.chain("minute")
@@ -237,7 +238,7 @@ class Driver:
                 return whole
             whole.add(report)
             if mode == "learn":
-                self._gauges.called(chain, report, 0)
+                self._gauges.learned(chain, report)
             self._status(f"{status}, {sum(whole.rows.values()):,} rows")
 
     def _arrived(self) -> list[list[float]]:

@@ -36,10 +36,13 @@ class Gauges:
             "springtide_train_labels_arrived_ratio", "Share of labels that come when observed.", ["task"]
         )
 
-    def called(self, chain: str, report: CallReport, newest_ms: int) -> None:
-        """Note what a call learned."""
+    def learned(self, chain: str, report: CallReport) -> None:
+        """Count the rows that a call learned."""
         for phase, rows in report.rows.items():
             self._learned.labels(chain, phase).inc(rows)
+
+    def newest(self, chain: str, newest_ms: int) -> None:
+        """Set a chain's newest impression, event time; 0 is none."""
         if newest_ms:
             self._newest.labels(chain).set(newest_ms / 1000)
 

@@ -21,8 +21,8 @@ FAR_MS = 2**62
 """An open end of time."""
 
 
-def add_reading_flags(verb: argparse.ArgumentParser) -> None:
-    """Add the flags that say which Kafka is read, and which piece of event time."""
+def add_settings_flags(verb: argparse.ArgumentParser) -> None:
+    """Add the flags that say which settings hold."""
     verb.add_argument(
         "--config", type=Path, metavar="FILE",
         help="settings (TOML); default: those of the stack in the state folder, else config/base.toml",
@@ -30,6 +30,11 @@ def add_reading_flags(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="sets", help="override one setting"
     )
+
+
+def add_reading_flags(verb: argparse.ArgumentParser) -> None:
+    """Add the flags that say which Kafka is read, and which piece of event time."""
+    add_settings_flags(verb)
     verb.add_argument("--bootstrap", metavar="HOST:PORT", help="the Kafka to read; short for --set kafka.bootstrap=…")
     moment = "UTC, such as 2026-01-05 or 2026-01-05T12:00, or milliseconds since 1970"
     verb.add_argument("--from", dest="begin", metavar="TIME", help=f"slates shown from here on ({moment})")

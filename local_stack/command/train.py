@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+from local_stack.command.reading import add_settings_flags
 from local_stack.errors import NotRunningError
 from local_stack.folders import state_folder
 from local_stack.interrupt import Interrupt
@@ -32,13 +33,7 @@ def add_train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--archive", metavar="FOLDER", help="archived days, a folder or URL (default: trainer.archive)")
     verb.add_argument("--out", metavar="FOLDER", help="where bundles and checkpoints go (default: backfill.out)")
     verb.add_argument("--allow-gaps", action="store_true", help="pass over days that are not archived")
-    verb.add_argument(
-        "--config", type=Path, metavar="FILE",
-        help="settings (TOML); default: those of the stack in the state folder, else config/base.toml",
-    )  # fmt: skip
-    verb.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="sets", help="override one setting"
-    )
+    add_settings_flags(verb)
     verb.set_defaults(act=run_train)
 
 

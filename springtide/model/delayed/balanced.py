@@ -3,8 +3,8 @@
 ES-DFM's negatives hold the place of positives that will come: an evening's rows push p down by p (1 - F) each, and the
 late positives of the hours after push it up again. That is right over a day. By the hour, pushes down follow today's
 impressions and pushes up those of hours ago, so that a network swings with the traffic: at night, when late positives
-of the evening outnumber the rows beside them, its purchases rose to 1.8 times the truth, and by evening fell to 0.9
-(docs/decisions/balanced-batches.md). Here each batch is in balance by itself. With
+of the evening outnumber the rows beside them, its purchases rose to twice the truth by noon, and fell back to 1.2
+times it by evening (docs/decisions/balanced-batches.md). Here each batch is in balance by itself. With
 
     k     = sum of (1 - p) over late positives / sum of p (1 - p) (1 - F) over open rows
     w_pos = 1, of late ones too                w_neg = (F + k (1 - F)) (1 - p) / (1 - p F)
